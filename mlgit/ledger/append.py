@@ -1,0 +1,290 @@
+"""Adding to the ledger: new paths only, one commit, compare-and-swap on the branch.
+
+The order is what makes a kill at any point harmless: blobs, then trees, then the
+commit, then the ref. Until the ref moves nothing has happened; afterwards all has.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlgit import names, records
+from mlgit.errors import MlgitWarning, Unreadable, WriteFailed
+from mlgit.ledger.objects import (
+    FILE,
+    TREE,
+    Entry,
+    Missing,
+    Object,
+    Reader,
+    Store,
+    Tree,
+    format_tree,
+    lookup,
+)
+from mlgit.ledger.repository import ZERO, GitFailed, Repository
+
+LOCK_SECONDS = 10.0  # a holder that is stopped must not stop everybody else
+ATTEMPTS = 50
+MAINTENANCE_SECONDS = 60.0
+
+
+def append(
+    repository: Repository, files: Mapping[str, bytes], message: str, code: str | None = None
+) -> str:
+    """Adds files to the ledger in one commit and returns the commit.
+
+    `code` becomes the commit's second parent. A file that is there already with
+    the same bytes is left as it is, so that appending twice is harmless.
+
+    Raises:
+        WriteFailed: the object store, the ref or signing failed; nothing changed.
+        Unreadable: the branch is no ledger, of a later format, or holds other
+            bytes at one of the paths.
+    """
+    store = Store(repository)
+    blobs = {path: store.put("blob", data) for path, data in files.items()}
+    reader = Reader(repository)
+    try:
+        if code and isinstance(reader.find(code), Missing):
+            warnings.warn(
+                f"the code commit {code[:12]} is not in this repository any more; "
+                "only its id is kept",
+                MlgitWarning,
+                stacklevel=3,
+            )
+            code = None
+        with locked(repository):
+            for attempt in range(ATTEMPTS):
+                old, tip = base_commits(reader, repository)
+                root = root_tree(reader, tip) if tip else None
+                new_root = insert(reader, store, root, blobs)
+                if tip and new_root == root and code is None:
+                    return tip
+                parents = [parent for parent in (tip, code) if parent]
+                commit = write_commit(repository, store, new_root, parents, message)
+                if swap(repository, commit, old, message):
+                    break
+                time.sleep(random.uniform(0, 0.01 * (attempt + 1)))
+            else:
+                raise WriteFailed(
+                    f"the branch {repository.branch} moved {ATTEMPTS} times in a row", "try again"
+                )
+    finally:
+        reader.close()
+    maintain(repository)
+    return commit
+
+
+@contextmanager
+def locked(repository: Repository) -> Iterator[None]:
+    """Holds the lock that lets writers wait for each other instead of retrying.
+
+    It is a courtesy: the ref's own compare-and-swap is the truth. So a lock that
+    cannot be had (a stopped holder, a file system without locks) is done without.
+    """
+    try:
+        descriptor = os.open(repository.state / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise WriteFailed(f"cannot write below {repository.state}: {error.strerror}") from error
+    try:
+        end = time.monotonic() + LOCK_SECONDS
+        while time.monotonic() < end:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(random.uniform(0.001, 0.004))
+            except OSError:
+                break
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def base_commits(reader: Reader, repository: Repository) -> tuple[str | None, str | None]:
+    """Returns the commit the branch is at, and the commit to read and build on.
+
+    They differ in a fresh clone, where the branch exists only as the remote's:
+    building on that makes the clone follow it instead of starting a ledger of
+    its own. None: there is none.
+    """
+    local = _commit(reader, repository.ref)
+    if local is None and repository.remote:
+        return None, _commit(reader, repository.tracking_ref(repository.remote))
+    return local, local
+
+
+def _commit(reader: Reader, ref: str) -> str | None:
+    found = reader.find(ref)
+    if not isinstance(found, Object):
+        return None
+    if found.kind != "commit":
+        raise Unreadable(f"{ref} is not a branch: it names a {found.kind}")
+    return found.sha
+
+
+def root_tree(reader: Reader, commit: str) -> str:
+    """Returns the root tree of a commit of the ledger.
+
+    Raises:
+        Unreadable: the commit is not a ledger's, or of a later format.
+    """
+    found = reader.find(commit)
+    if not isinstance(found, Object) or found.kind != "commit":
+        raise Unreadable(f"the commit {commit[:12]} is missing", "run 'git fsck'")
+    root = found.data[5:45].decode()
+    mark = lookup(reader, root, names.MARK)
+    content = reader.find(mark.sha, records.SIZE_LIMITS["mark"]) if mark and mark.is_file else None
+    if not isinstance(content, Object):
+        raise Unreadable(
+            f"the commit {commit[:12]} is not a ledger of mlgit: it has no {names.MARK}",
+            "if you use that branch yourself, give mlgit another: git config mlgit.branch NAME",
+        )
+    records.load_mark(content.data)
+    return root
+
+
+def insert(reader: Reader, store: Store, root: str | None, blobs: Mapping[str, str]) -> str:
+    """Returns the tree that has these blobs too, by path, copying only the way to them.
+
+    Raises:
+        Unreadable: a path is taken by other bytes, or leads through something
+            that is no folder.
+    """
+    if root is None:
+        blobs = {names.MARK: store.put("blob", records.MARK_BYTES), **blobs}
+    return _insert(reader, store, root, sorted(blobs.items()), "")
+
+
+def _insert(
+    reader: Reader, store: Store, tree: str | None, blobs: Sequence[tuple[str, str]], above: str
+) -> str:
+    entries: Tree = reader.tree(tree) if tree else {}
+    below: dict[str, list[tuple[str, str]]] = {}
+    for path, sha in blobs:
+        name, slash, rest = path.partition("/")
+        if slash:
+            below.setdefault(name, []).append((rest, sha))
+            continue
+        present = entries.setdefault(name, Entry(FILE, sha))
+        if present.sha != sha or not present.is_file:
+            raise Unreadable(
+                f"{above}{name} is already on the branch with other content",
+                "what is written never changes; run 'mlgit doctor'",
+            )
+    for name, inside in below.items():
+        folder = entries.get(name)
+        if folder is not None and not folder.is_tree:
+            raise Unreadable(
+                f"{above}{name} on the branch is {folder.kind} where a folder should be",
+                "run 'mlgit doctor'",
+            )
+        sha = _insert(reader, store, folder.sha if folder else None, inside, f"{above}{name}/")
+        entries[name] = Entry(TREE, sha)
+    data = format_tree(entries)
+    return store.put("tree", data)
+
+
+def write_commit(
+    repository: Repository, store: Store, tree: str, parents: Sequence[str], message: str
+) -> str:
+    """Stores a commit by the user, signed if `commit.gpgsign` says so; moves no ref.
+
+    Raises:
+        WriteFailed: it cannot be signed or stored.
+    """
+    person = repository.person
+    now = int(time.time())
+    if repository.flag("commit.gpgsign", False):
+        # git signs only if told: commit-tree is plumbing and ignores the setting.
+        parent_options = [option for parent in parents for option in ("-p", parent)]
+        try:
+            signed = repository.git(
+                "commit-tree", "-S", *parent_options, "-F", "-", tree, input=message.encode()
+            )
+        except GitFailed as error:
+            raise WriteFailed(
+                f"git could not sign the commit: {error.stderr.strip()}",
+                "repair signing, or turn it off here: git config commit.gpgsign false",
+            ) from error
+        return signed.decode().strip()
+    stamp = f"{person.name} <{person.email}> {now} {time.strftime('%z', time.localtime(now))}"
+    lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
+    lines += [f"author {stamp}", f"committer {stamp}", "", message]
+    return store.put("commit", "\n".join(lines).encode(errors="surrogateescape"))
+
+
+def swap(repository: Repository, new: str, old: str | None, message: str) -> bool:
+    """Moves the branch from `old` (None: it does not exist) to `new`.
+
+    Returns False if the branch is not at `old` any more.
+
+    Raises:
+        WriteFailed: the branch is checked out, or the ref cannot be written.
+    """
+    if place := checked_out(repository):
+        raise WriteFailed(
+            f"the branch {repository.branch} is checked out in {place}, "
+            "and moving it would leave that work tree behind",
+            f"switch to another branch there: git -C {place} switch -",
+        )
+    reason = "mlgit: " + message.partition("\n")[0]
+    try:
+        repository.git("update-ref", "-m", reason, repository.ref, new, old or ZERO)
+    except GitFailed as error:
+        busy = ("but expected", "already exists", "File exists", "is at ")
+        if any(sign in error.stderr for sign in busy):
+            return False
+        raise WriteFailed(
+            f"the branch {repository.branch} cannot be written: {error.stderr.strip()}",
+            "check the disk's free space and the permissions of .git",
+        ) from error
+    return True
+
+
+def checked_out(repository: Repository) -> Path | None:
+    """Returns the work tree in which the ledger's branch is checked out, if any."""
+    common = repository.common_dir
+    heads = [(common / "HEAD", common.parent)] if not _is_bare(repository) else []
+    for folder in (common / "worktrees").glob("*"):
+        place = folder / "gitdir"
+        if place.is_file():
+            heads.append((folder / "HEAD", Path(place.read_text().strip()).parent))
+    for head, place in heads:
+        if head.is_file() and head.read_text().strip() == f"ref: {repository.ref}":
+            return place
+    return None
+
+
+def _is_bare(repository: Repository) -> bool:
+    return repository.flag("core.bare", False)
+
+
+def maintain(repository: Repository) -> None:
+    """Lets git pack loose objects in the background once they have piled up.
+
+    The measure is git's own: more than gc.auto / 256 objects in one of the 256
+    folders (`too_many_loose_objects` in git's builtin/gc.c). At the usual 6,700
+    that is every 800 small runs or so.
+    """
+    limit = int(repository.config.get("gc.auto", "6700") or 0)
+    if limit <= 0 or not repository.flag("maintenance.auto", True):
+        return
+    try:
+        if len(os.listdir(repository.objects / "17")) <= limit / 256:
+            return
+        stamp = repository.state / "maintained"
+        if stamp.exists() and time.time() - stamp.stat().st_mtime < MAINTENANCE_SECONDS:
+            return
+        stamp.touch()
+        repository.git("-c", "gc.autoDetach=true", "gc", "--auto", "--quiet")
+    except (OSError, GitFailed):
+        return  # the run is saved; an unpacked repository is slower, not wrong

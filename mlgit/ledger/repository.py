@@ -1,0 +1,232 @@
+"""The user's git repository: where it is, what its configuration says, running git.
+
+Every git process of the project is started here: never through a shell, always in
+the C locale so that messages can be recognised, and with optional locks off so
+that merely looking never rewrites the user's index.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from mlgit import names
+from mlgit.errors import MlgitError, NotARepository, WriteFailed
+from mlgit.records import Person
+
+ZERO = "0" * 40
+
+
+class GitFailed(MlgitError):
+    """A git command failed; `code` and `stderr` tell how. Translated before users see it."""
+
+    def __init__(self, arguments: tuple[str, ...], code: int, stderr: str) -> None:
+        reason = stderr.strip().removeprefix("fatal: ").removeprefix("error: ")
+        super().__init__(f"git {' '.join(arguments[:2])} failed: {reason or f'exit code {code}'}")
+        self.code = code
+        self.stderr = stderr
+
+
+@dataclass(frozen=True)
+class Repository:
+    """An opened git repository. All paths are absolute."""
+
+    start: Path
+    """Where it was opened from; git runs here, so that worktrees and pathspecs are right."""
+    git_dir: Path
+    common_dir: Path
+    """What all worktrees share; mlgit's local state lies below it."""
+    objects: Path
+    work_tree: Path | None
+    """None in a bare repository."""
+
+    def git(
+        self,
+        *arguments: str,
+        input: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """Runs a git command and returns its standard output.
+
+        Raises:
+            GitFailed: it ended with another exit code than 0.
+        """
+        done = _run(arguments, self.start, input, env)
+        if done.returncode:
+            raise GitFailed(arguments, done.returncode, done.stderr.decode(errors="replace"))
+        return done.stdout
+
+    def line(self, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+        """Runs a git command and returns its output as text, without the final newline."""
+        return self.git(*arguments, env=env).decode(errors="surrogateescape").rstrip("\n")
+
+    def start_git(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Starts a long-lived git process that is talked to through its pipes."""
+        return subprocess.Popen(
+            ("git", *arguments),
+            cwd=self.start,
+            env=_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+
+    @cached_property
+    def config(self) -> dict[str, str]:
+        """The configuration git sees here; keys as git spells them, the last value wins."""
+        listing = self.git("config", "--list", "-z").decode(errors="surrogateescape")
+        entries = (entry.partition("\n") for entry in listing.split("\0") if entry)
+        # A key without "=" is true in git's eyes.
+        return {key: value if newline else "true" for key, newline, value in entries}
+
+    def flag(self, key: str, default: bool) -> bool:
+        """Returns a boolean configuration value by git's rules for spelling one."""
+        value = self.config.get(key, "true" if default else "false").lower()
+        return value not in ("false", "no", "off", "0", "")
+
+    @property
+    def ref(self) -> str:
+        """The full name of the ledger's branch."""
+        return f"refs/heads/{self.branch}"
+
+    @property
+    def branch(self) -> str:
+        return self.config.get("mlgit.branch", names.BRANCH)
+
+    @property
+    def remotes(self) -> list[str]:
+        """The names of the git remotes, in the order of the configuration."""
+        found = (
+            key.removeprefix("remote.").removesuffix(".url")
+            for key in self.config
+            if key.startswith("remote.") and key.endswith(".url")
+        )
+        return list(dict.fromkeys(found))
+
+    @property
+    def remote(self) -> str | None:
+        """The remote that shares the ledger: `mlgit.remote`, else origin, else the only one."""
+        remotes = self.remotes
+        chosen = self.config.get("mlgit.remote")
+        if chosen or "origin" in remotes:
+            return chosen or "origin"
+        return remotes[0] if len(remotes) == 1 else None
+
+    def tracking_ref(self, remote: str) -> str:
+        """Where the remote's ledger was last seen."""
+        return f"refs/remotes/{remote}/{self.branch}"
+
+    @property
+    def state(self) -> Path:
+        """The folder of local, unversioned state; made when first asked for.
+
+        Raises:
+            WriteFailed: it cannot be made.
+        """
+        folder = self.common_dir / "mlgit"
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise WriteFailed(f"cannot make {folder}: {error.strerror}") from error
+        return folder
+
+    @cached_property
+    def person(self) -> Person:
+        """Who commits here, by git's own rules.
+
+        Raises:
+            NotARepository: git does not know.
+        """
+        try:
+            ident = self.line("var", "GIT_AUTHOR_IDENT")
+        except GitFailed as error:
+            raise NotARepository(
+                "git does not know who you are, and every run says who made it",
+                'git config --global user.name "Your Name" && '
+                "git config --global user.email you@example.org",
+            ) from error
+        name, _, rest = ident.partition(" <")
+        return Person(name=name, email=rest.partition(">")[0])
+
+
+def open_repository(path: str | os.PathLike[str] = ".") -> Repository:
+    """Opens the git repository that `path` lies in.
+
+    Raises:
+        NotARepository: there is none, git refuses it, or it has SHA-256 objects.
+    """
+    start = Path(path).absolute()
+    done = _run(
+        (
+            "rev-parse",
+            "--absolute-git-dir",
+            "--git-common-dir",
+            "--git-path",
+            "objects",
+            "--show-object-format",
+            "--is-bare-repository",
+            "--show-cdup",
+        ),
+        start,
+    )
+    if done.returncode:
+        raise _refusal(start, done.stderr.decode(errors="replace"))
+    lines = os.fsdecode(done.stdout).split("\n")
+    git_dir, common_dir, objects, object_format, bare, up = lines[:6]
+    if object_format != "sha1":
+        raise NotARepository(
+            f"this repository names its objects by {object_format}, "
+            "which GitPython's object database cannot write",
+            "mlgit needs a repository with SHA-1 objects, git's default",
+        )
+    inside = os.path.commonpath([git_dir, start]) == git_dir
+    return Repository(
+        start=start,
+        git_dir=Path(git_dir),
+        common_dir=(start / common_dir).resolve(),
+        objects=(start / objects).resolve(),
+        work_tree=None if bare == "true" or inside else (start / up).resolve(),
+    )
+
+
+def _refusal(start: Path, stderr: str) -> NotARepository:
+    if "dubious ownership" in stderr or "unsafe repository" in stderr:
+        return NotARepository(
+            f"git will not open the repository at {start}: it belongs to somebody else",
+            f'if you trust it: git config --global --add safe.directory "{start}"',
+        )
+    if "not a git repository" in stderr:
+        return NotARepository(
+            f"{start} is not in a git repository", "run 'git init' first, or change the folder"
+        )
+    return NotARepository(f"git cannot open {start}: {stderr.strip().removeprefix('fatal: ')}")
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
+
+
+def _run(
+    arguments: tuple[str, ...],
+    cwd: Path,
+    input: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(
+            ("git", *arguments),
+            cwd=cwd,
+            env={**_environment(), **(env or {})},
+            input=input,
+            stdin=subprocess.DEVNULL if input is None else None,
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        if not cwd.is_dir():
+            raise NotARepository(f"there is no folder {cwd}") from error
+        raise NotARepository("git is not installed", "install git 2.31 or later") from error

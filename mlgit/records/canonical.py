@@ -1,0 +1,208 @@
+"""JSON as mlgit writes and reads it: one spelling out, nothing trusted in.
+
+Numbers that JSON cannot carry are kept exactly. In metrics, where a number is
+expected anyway, NaN, the infinities and integers beyond 2**53 are strings. In
+params, where a string is a string, they are `{"$float": "NaN"}` and
+`{"$int": "36893488147419103232"}`; a user's own key that begins with `$` gets
+one more.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from mlgit import names
+from mlgit.errors import Invalid, Unreadable
+
+DEPTH_LIMIT = 64
+BIG = 2**53  # up to here every JSON reader keeps an integer exactly
+
+Number = int | float  # never a bool; ints stay ints, of any size
+
+
+def canonical(value: Any) -> bytes:
+    """Returns the one JSON spelling of a value: UTF-8, keys sorted, two-space indent.
+
+    A list that holds no list or object stands on one line; a final newline ends it.
+
+    Raises:
+        Invalid: something JSON has no word for (NaN too; see `pack`).
+
+    >>> print(canonical({"b": [1, 2], "a": {}}).decode(), end="")
+    {
+      "a": {},
+      "b": [1, 2]
+    }
+    """
+    try:
+        return (_render(value, "\n") + "\n").encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Invalid(f"this cannot be stored as JSON: {error}") from error
+
+
+def _render(value: Any, newline: str) -> str:
+    if isinstance(value, dict) and value:
+        inner = newline + "  "
+        items = (f"{_dumps(key)}: {_render(value[key], inner)}" for key in sorted(value))
+        return "{" + inner + ("," + inner).join(items) + newline + "}"
+    if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
+        inner = newline + "  "
+        return (
+            "[" + inner + ("," + inner).join(_render(item, inner) for item in value) + newline + "]"
+        )
+    return _dumps(value)
+
+
+_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
+def parse(data: bytes, what: str) -> dict[str, Any]:
+    """Returns the object that untrusted JSON bytes hold.
+
+    Raises:
+        Unreadable: not UTF-8 or JSON, no object, duplicate keys, NaN, deeper than 64.
+    """
+    try:
+        value = _decoder.decode(data.decode())
+    except RecursionError:
+        raise Unreadable(f"{what} is nested too deeply") from None
+    except ValueError as error:
+        raise Unreadable(f"{what} is damaged: {error}") from error
+    if not isinstance(value, dict):
+        raise Unreadable(f"{what} is damaged: not a JSON object")
+    if _deeper_than(value, DEPTH_LIMIT):
+        raise Unreadable(f"{what} is nested deeper than {DEPTH_LIMIT}")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {names.shown(twice)} stands twice")
+    return found
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not JSON")
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+
+
+def _deeper_than(value: Any, limit: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    if not limit:
+        return True
+    items = value.values() if isinstance(value, dict) else value
+    return any(_deeper_than(item, limit - 1) for item in items if type(item) in (dict, list))
+
+
+def pack(value: Any, depth: int = DEPTH_LIMIT - 8) -> Any:
+    """Returns a param's value in the types of JSON; `unpack` is the exact inverse.
+
+    Tuples become lists; numpy and torch scalars and arrays of up to 1,000 values
+    become numbers and lists, by duck typing.
+
+    Raises:
+        Invalid: a type JSON has no word for, keys that are no strings, too deep.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _valid_text(str(value))
+    if isinstance(value, int):
+        number = int(value)  # an IntEnum, say
+        return number if -BIG <= number <= BIG else {"$int": str(number)}
+    if isinstance(value, float):
+        number_ = float(value)
+        return number_ if math.isfinite(number_) else {"$float": _float_word(number_)}
+    if depth <= 0:
+        raise Invalid("the value is nested too deeply to be stored")
+    if isinstance(value, Mapping):
+        packed = {}
+        for name, item in value.items():
+            if not isinstance(name, str):
+                raise Invalid(f"a key inside the value is {names.shown(name)}, not a string")
+            packed["$" + name if name.startswith("$") else _valid_text(name)] = pack(
+                item, depth - 1
+            )
+        return packed
+    if isinstance(value, (list, tuple)):
+        return [pack(item, depth - 1) for item in value]
+    if hasattr(value, "tolist") and getattr(value, "size", 0) is not None:
+        plain = value.tolist() if _element_count(value) <= 1000 else value
+        if isinstance(plain, (int, float, str, bool, list)):
+            return pack(plain, depth - 1)
+    raise Invalid(
+        f"a {type(value).__name__} cannot be stored as JSON",
+        "pass str(value), or the numbers and strings that matter",
+    )
+
+
+def _element_count(value: Any) -> int:
+    count = getattr(value, "numel", None) or getattr(value, "size", 1)
+    count = count() if callable(count) else count
+    return count if isinstance(count, int) else 1
+
+
+def unpack(value: Any) -> Any:
+    """Returns the value that `pack` made this from."""
+    if isinstance(value, dict):
+        if len(value) == 1:
+            (name, item), *_ = value.items()
+            if name == "$int" and isinstance(item, str):
+                return _big_integer(item)
+            if name == "$float" and item in _FLOAT_WORDS:
+                return float(item)
+        return {name.removeprefix("$"): unpack(item) for name, item in value.items()}
+    return [unpack(item) for item in value] if isinstance(value, list) else value
+
+
+def _valid_text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Invalid(f"the text {names.shown(text)} is not valid Unicode") from None
+    return text
+
+
+_FLOAT_WORDS = ("NaN", "Infinity", "-Infinity")
+
+
+def _float_word(number: float) -> str:
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+
+
+def _big_integer(text: str) -> int:
+    # int() of a long string takes quadratic time, and Python refuses 4,300 digits.
+    if not text.removeprefix("-").isdecimal() or not text.isascii() or len(text) > 1000:
+        raise Unreadable(f"{names.shown(text)} is not an integer")
+    return int(text)
+
+
+def pack_number(number: Number) -> Number | str:
+    """Returns a metric's value as it is stored, where a number is expected."""
+    if isinstance(number, int):
+        return number if -BIG <= number <= BIG else str(number)
+    return number if math.isfinite(number) else _float_word(number)
+
+
+def unpack_number(stored: Any) -> Number:
+    """Returns the number that a metric's stored value means.
+
+    Raises:
+        Unreadable: it means none.
+    """
+    if type(stored) in (int, float):
+        return stored  # type: ignore[no-any-return]
+    if stored in _FLOAT_WORDS:
+        return float(stored)
+    if isinstance(stored, str):
+        return _big_integer(stored)
+    raise Unreadable(f"{names.shown(stored)} is not a number")

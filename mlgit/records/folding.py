@@ -1,0 +1,149 @@
+"""Later facts folded into the present: one run, or one experiment, as it stands now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from mlgit import names
+from mlgit.errors import Unreadable
+from mlgit.records import history
+from mlgit.records.canonical import unpack
+from mlgit.records.schema import STATUSES, Fact, Pointer, Run
+
+# What a fact that somebody made by hand can raise; `doctor` lists it.
+_NONSENSE = (KeyError, TypeError, ValueError, AttributeError, Unreadable)
+
+
+def fold(run: Run, facts: Iterable[Fact]) -> Run:
+    """Returns the run as it stands after the facts, whatever order they come in.
+
+    The last word per field wins, by fact id. A fact of a kind that this version
+    does not know, or with data that makes no sense, changes nothing.
+    """
+    state: dict[str, Any] = {
+        "params": dict(run.params),
+        "metrics": dict(run.metrics),
+        "tags": dict(run.tags),
+        "outputs": {pointer.path: pointer for pointer in run.outputs},
+    }
+    applied = False
+    for fact in sorted(facts, key=lambda fact: fact.id):
+        change = _RUN_FACTS.get(fact.kind)
+        if change is not None:
+            try:
+                change(state, fact)
+                applied = True
+            except _NONSENSE:
+                continue
+    if not applied:
+        return run
+    state["outputs"] = list(state["outputs"].values())
+    return msgspec.structs.replace(run, **state)
+
+
+def _fold_note(state: dict[str, Any], fact: Fact) -> None:
+    state["note"] = _str(fact.data["text"]) or None
+
+
+def _fold_tag(state: dict[str, Any], fact: Fact) -> None:
+    state["tags"][_str(fact.data["key"])] = _str(fact.data["value"])
+
+
+def _fold_untag(state: dict[str, Any], fact: Fact) -> None:
+    state["tags"].pop(_str(fact.data["key"]), None)
+
+
+def _fold_rename(state: dict[str, Any], fact: Fact) -> None:
+    state["name"] = _str(fact.data["name"]) or None
+
+
+def _fold_delete(state: dict[str, Any], fact: Fact) -> None:
+    state["deleted"] = fact.time
+
+
+def _fold_restore(state: dict[str, Any], fact: Fact) -> None:
+    state["deleted"] = None
+
+
+def _fold_params(state: dict[str, Any], fact: Fact) -> None:
+    for key, value in fact.data["params"].items():
+        state["params"].setdefault(key, unpack(value))
+
+
+def _fold_metrics(state: dict[str, Any], fact: Fact) -> None:
+    for key, columns in fact.data["history"].items():
+        later = history.summary(history.from_columns(columns))
+        state["metrics"][key] = history.joined(state["metrics"].get(key), later)
+
+
+def _fold_artifact(state: dict[str, Any], fact: Fact) -> None:
+    pointer = msgspec.convert(fact.data["pointer"], Pointer)
+    state["outputs"][pointer.path] = pointer
+
+
+def _fold_resume(state: dict[str, Any], fact: Fact) -> None:
+    status, ended = fact.data["status"], _str(fact.data["ended"])
+    if status in STATUSES:
+        names.seconds(ended)
+        state.update(status=status, ended=ended, error=fact.data.get("error"))
+
+
+def _str(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a string is expected")
+    return value
+
+
+_RUN_FACTS: dict[str, Callable[[dict[str, Any], Fact], None]] = {
+    "note": _fold_note,
+    "tag": _fold_tag,
+    "untag": _fold_untag,
+    "rename": _fold_rename,
+    "delete": _fold_delete,
+    "restore": _fold_restore,
+    "params": _fold_params,
+    "metrics": _fold_metrics,
+    "artifact": _fold_artifact,
+    "resume": _fold_resume,
+}
+
+
+class Experiment(msgspec.Struct, frozen=True, kw_only=True):
+    """An experiment as its facts tell it; one without facts has only its name."""
+
+    name: str
+    """As its runs store it; `title` is how it is shown, after a rename."""
+    title: str
+    description: str | None = None
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
+    hidden: str = ""
+    """Runs with ids below this are hidden: the id of the fact that deleted them."""
+
+
+def fold_experiment(name: str, facts: Iterable[Fact]) -> Experiment:
+    """Returns the experiment as it stands after the facts, whatever order they come in.
+
+    Deleting hides the runs made until then; runs logged later are shown.
+    """
+    title, description, hidden = name, None, ""
+    tags: dict[str, str] = {}
+    for fact in sorted(facts, key=lambda fact: fact.id):
+        try:
+            if fact.kind == "rename":
+                title = names.experiment_name(fact.data["name"])
+            elif fact.kind == "describe":
+                description = _str(fact.data["text"]) or None
+            elif fact.kind == "tag":
+                tags[_str(fact.data["key"])] = _str(fact.data["value"])
+            elif fact.kind == "untag":
+                tags.pop(_str(fact.data["key"]), None)
+            elif fact.kind == "delete":
+                hidden = fact.id
+            elif fact.kind == "restore":
+                hidden = ""
+        except _NONSENSE:
+            continue
+    return Experiment(name=name, title=title, description=description, tags=tags, hidden=hidden)

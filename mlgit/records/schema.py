@@ -1,0 +1,280 @@
+"""The records: what a run, a fact and their parts consist of, as bytes and back.
+
+The format is specified in docs/format.md and promised there: unknown fields
+survive a round trip, a later major format is refused, and nothing read is
+trusted before it has been checked here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from mlgit import names
+from mlgit.errors import Invalid, Unreadable
+from mlgit.records.canonical import (
+    Number,
+    canonical,
+    pack,
+    pack_number,
+    parse,
+    unpack,
+    unpack_number,
+)
+
+FORMAT = 1
+STATUSES = ("finished", "failed", "interrupted")  # stored; a live run is "running"
+
+# Bytes. A reader refuses more without loading it, a writer never makes as much.
+SIZE_LIMITS = {
+    "mark": 64 * 1024,
+    "run": 8 * 1024 * 1024,
+    "metrics": 8 * 1024 * 1024,
+    "fact": 8 * 1024 * 1024,
+    "environment": 4 * 1024 * 1024,
+    "file": 64 * 1024,
+}
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored record. `unknown` holds the fields that this version does not know."""
+
+    unknown: dict[str, Any] = msgspec.field(default_factory=dict, name="$unknown")
+
+    def document(self) -> dict[str, Any]:
+        """Returns the record as an object of JSON types."""
+        return _plain(self)
+
+
+class Person(Record, frozen=True, kw_only=True):
+    name: str
+    email: str
+
+
+class Metric(Record, frozen=True, kw_only=True):
+    """A summary of one metric. `min` and `max` are NaN if no point is comparable."""
+
+    last: Number
+    min: Number
+    max: Number
+    step: int
+    """Step of the last point."""
+    count: int
+
+
+class Source(Record, frozen=True, kw_only=True):
+    """The code a run ran: commit, and a snapshot commit if there was uncommitted work."""
+
+    commit: str | None = None
+    snapshot: str | None = None
+    branch: str | None = None
+    remote: str | None = None
+    entry: str | None = None
+    argv: list[str] = msgspec.field(default_factory=list)
+    skipped: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    """Uncommitted files left out of the snapshot: {"path": …, "reason": …}."""
+
+
+class Pointer(Record, frozen=True, kw_only=True):
+    """An input or output: its path, DVC hash (md5, `.dir` for folders) and size in bytes."""
+
+    path: str
+    md5: str
+    size: int
+    kind: str | None = None
+    name: str | None = None
+    role: str | None = None
+    files: int | None = None
+    stored: str | None = None
+    """"git": a blob in the run's files/; "dvc": an object of the data store."""
+    origin: str | None = None
+
+
+class Run(Record, frozen=True, kw_only=True):
+    """One execution. What is stored never changes; `fold` adds the later facts."""
+
+    format: int = FORMAT
+    id: str
+    experiment: str
+    name: str | None = None
+    status: str
+    started: str
+    ended: str | None = None
+    parent: str | None = None
+    by: Person
+    params: dict[str, Any] = msgspec.field(default_factory=dict)
+    metrics: dict[str, Metric] = msgspec.field(default_factory=dict)
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
+    note: str | None = None
+    error: str | None = None
+    """The exception that ended a failed run: its type and message."""
+    source: Source = msgspec.field(default_factory=Source)
+    environment: str | None = None
+    inputs: list[Pointer] = msgspec.field(default_factory=list)
+    outputs: list[Pointer] = msgspec.field(default_factory=list)
+    deleted: str | None = None
+    """When a fact deleted it; never stored in run.json."""
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from start to end; None while the run has no end."""
+        if self.ended is None:
+            return None
+        return round(names.seconds(self.ended) - names.seconds(self.started), 6)
+
+
+class Fact(Record, frozen=True, kw_only=True):
+    """A later, immutable statement about a run or an experiment."""
+
+    format: int = FORMAT
+    id: str
+    time: str
+    by: Person
+    kind: str
+    data: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+R = TypeVar("R", bound=Record)
+
+
+def _build(kind: type[R], document: dict[str, Any], what: str) -> R:
+    """Makes a checked record of a parsed object, keeping the fields it does not know."""
+    try:
+        record = msgspec.convert(document, kind)
+    except msgspec.ValidationError as error:
+        raise Unreadable(f"{what} is damaged: {error}") from error
+    return _keep_unknown(record, document)
+
+
+def _keep_unknown(record: R, document: dict[str, Any]) -> R:
+    changes: dict[str, Any] = {}
+    known = [field for field in record.__struct_fields__ if field != "unknown"]
+    unknown = {key: value for key, value in document.items() if key not in known}
+    if unknown:
+        changes["unknown"] = unknown
+    for field in known:
+        value, stored = getattr(record, field), document.get(field)
+        if isinstance(value, Record) and isinstance(stored, dict):
+            kept: Any = _keep_unknown(value, stored)
+        elif isinstance(value, list) and value and isinstance(value[0], Record):
+            kept = [
+                _keep_unknown(item, part) for item, part in zip(value, stored or [], strict=True)
+            ]
+        elif field == "metrics" and isinstance(stored, dict):
+            kept = {key: _keep_unknown(item, stored[key]) for key, item in value.items()}
+        else:
+            continue
+        changes[field] = kept
+    return msgspec.structs.replace(record, **changes) if changes else record
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    """Returns the object of JSON types that `canonical` writes."""
+    plain = dict(record.unknown)
+    for field in record.__struct_fields__:
+        if field != "unknown":
+            value = getattr(record, field)
+            if isinstance(value, Record):
+                value = _plain(value)
+            elif isinstance(value, list) and value and isinstance(value[0], Record):
+                value = [_plain(item) for item in value]
+            plain[field] = value
+    return plain
+
+
+def _check_format(document: dict[str, Any], what: str) -> None:
+    version = document.get("format")
+    if type(version) is not int or version < 1:
+        raise Unreadable(f"{what} is damaged: it does not tell its format")
+    if version > FORMAT:
+        raise Unreadable(
+            f"{what} was written by a later mlgit (format {version}, this one reads {FORMAT})",
+            "update mlgit: pip install --upgrade mlgit",
+        )
+
+
+def run_document(run: Run) -> dict[str, Any]:
+    """Returns a run as the JSON object that is stored and shown by `--json`."""
+    plain = _plain(run)
+    plain["params"] = {key: pack(value) for key, value in run.params.items()}
+    plain["metrics"] = {
+        key: _plain(metric) | {part: pack_number(getattr(metric, part)) for part in _NUMBERS}
+        for key, metric in run.metrics.items()
+    }
+    for field in ("note", "error", "deleted"):
+        if plain[field] is None:
+            del plain[field]
+    return plain
+
+
+_NUMBERS = ("last", "min", "max")
+
+
+def dump_run(run: Run) -> bytes:
+    """Returns the bytes of run.json."""
+    return canonical(run_document(run))
+
+
+def load_run(data: bytes, what: str = "run.json") -> Run:
+    """Returns the run that run.json holds.
+
+    Raises:
+        Unreadable: damaged, hostile, or of a later format; the message names `what`.
+    """
+    document = parse(data, what)
+    _check_format(document, what)
+    metrics = document.get("metrics")
+    if isinstance(metrics, dict):
+        for metric in metrics.values():
+            if isinstance(metric, dict):
+                for part in _NUMBERS:
+                    metric[part] = unpack_number(metric.get(part))
+    run = _build(Run, document, what)
+    if run.params:
+        run = msgspec.structs.replace(run, params={k: unpack(v) for k, v in run.params.items()})
+    try:
+        if not names.is_id(run.id) or not (run.parent is None or names.is_id(run.parent)):
+            raise Invalid(f"{names.shown(run.id)} is not a run id")
+        names.experiment_name(run.experiment)
+        names.seconds(run.started)
+        if run.ended is not None:
+            names.seconds(run.ended)
+        for pointer in (*run.inputs, *run.outputs):
+            names.artifact_path(pointer.path)
+    except Invalid as error:
+        raise Unreadable(f"{what} is damaged: {error.message}") from error
+    if run.status not in STATUSES:
+        raise Unreadable(f"{what} is damaged: the status {names.shown(run.status)} is unknown")
+    return run
+
+
+def dump_fact(fact: Fact) -> bytes:
+    """Returns the bytes of a fact's file."""
+    return canonical(_plain(fact))
+
+
+def load_fact(data: bytes, what: str = "fact") -> Fact:
+    """Returns the fact that a file holds.
+
+    Raises:
+        Unreadable: damaged, hostile, or of a later format; the message names `what`.
+    """
+    document = parse(data, what)
+    _check_format(document, what)
+    fact = _build(Fact, document, what)
+    try:
+        if not names.is_id(fact.id):
+            raise Invalid(f"{names.shown(fact.id)} is not a fact id")
+        names.seconds(fact.time)
+    except Invalid as error:
+        raise Unreadable(f"{what} is damaged: {error.message}") from error
+    return fact
+
+
+def load_mark(data: bytes, what: str = names.MARK) -> None:
+    """Checks that the branch is one this mlgit reads."""
+    _check_format(parse(data, what), what)
+
+
+MARK_BYTES = canonical({"format": FORMAT})

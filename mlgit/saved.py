@@ -1,0 +1,499 @@
+"""Runs as records on the ledger: save, find, select, annotate.
+
+Between the ledger, which knows paths and bytes, and everybody who wants runs. A
+saved run never changes; a note, tag, name or deletion is a fact beside it.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from mlgit import data, names, query, records
+from mlgit.errors import NotFound, Unreadable
+from mlgit.ledger import Ledger, append, walk
+from mlgit.ledger.index import Progress, attributes, flat_params
+from mlgit.ledger.repository import Repository
+from mlgit.records import Experiment, Fact, History, Pointer, Run
+from mlgit.records import history as histories
+
+HEADLINE_METRICS = 3
+SYSTEM = "system/"  # metrics of the machine; kept, but not what a run is about
+
+_DELETED = query.Field("attribute", "deleted")
+_ID = query.Field("attribute", "id")
+_NAME = query.Field("attribute", "name")
+_EXPERIMENT = query.Field("attribute", "experiment")
+
+
+# --- writing -------------------------------------------------------------------------
+
+
+def save(
+    repository: Repository,
+    run: Run,
+    history: History,
+    environment: dict[str, Any] | None = None,
+    files: Mapping[str, bytes] | None = None,
+    code: str | None = None,
+) -> str:
+    """Commits a run to the ledger and returns the commit.
+
+    `files` are its text artifacts by path; `code` is the commit or snapshot that
+    becomes the second parent. A history over 1 MiB goes whole to the data store,
+    and the branch keeps a reduced one that has the same extremes.
+
+    Raises:
+        WriteFailed, Unreadable: see `mlgit.ledger.append`; nothing changed.
+    """
+    content: dict[str, bytes] = {}
+    outputs = list(run.outputs)
+    for path, artifact in (files or {}).items():
+        content[names.artifact_file(run.id, path)] = artifact
+    if history:
+        stored, full = _pack_history(repository, history)
+        content[names.run_file(run.id, names.METRICS_FILE)] = stored
+        outputs += [full] if full else []
+    digest = None
+    if environment is not None:
+        listing = records.canonical(environment)
+        digest = hashlib.sha256(listing).hexdigest()
+        content[names.environment_file(digest)] = listing
+    run = msgspec.structs.replace(run, outputs=outputs, environment=digest or run.environment)
+    content[names.run_file(run.id, names.RUN_FILE)] = records.dump_run(run)
+    return append(repository, content, _message(run), code)
+
+
+def _pack_history(repository: Repository, history: History) -> tuple[bytes, Pointer | None]:
+    whole = histories.dump(history)
+    if len(whole) <= histories.HISTORY_LIMIT:
+        return whole, None
+    pointer = Pointer(
+        path=names.METRICS_FILE,
+        kind="history",
+        md5=data.put(repository.state / "data", whole),
+        size=len(whole),
+        stored="dvc",
+    )
+    points = histories.REDUCED_POINTS
+    while len(packed := histories.dump(histories.reduce(history, points))) > _PACKED_LIMIT:
+        points //= 2
+    return packed, pointer
+
+
+_PACKED_LIMIT = records.SIZE_LIMITS["metrics"] // 2
+
+
+def _message(run: Run) -> str:
+    title = run.experiment + (f"/{run.name}" if run.name else "")
+    shown = [key for key in run.metrics if not key.startswith(SYSTEM)][:HEADLINE_METRICS]
+    values = "".join(f" {key}={_brief(run.metrics[key].last)}" for key in shown)
+    return (
+        f"run {run.id[:10]} {run.status}: {title}{values}\n\n"
+        f"Mlgit-Run: {run.id}\nMlgit-Experiment: {run.experiment}\n"
+    )
+
+
+def _brief(value: float) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def fact(repository: Repository, kind: str, content: dict[str, Any]) -> Fact:
+    """Returns a new fact, said by the user now."""
+    return Fact(
+        id=names.new_id(),
+        time=names.timestamp(time.time()),
+        by=repository.person,
+        kind=kind,
+        data=content,
+    )
+
+
+def annotate(
+    repository: Repository, run_ids: Sequence[str], kind: str, content: dict[str, Any]
+) -> None:
+    """Adds one fact about each of the runs, in one commit."""
+    new = {run_id: [fact(repository, kind, content)] for run_id in run_ids}
+    add_facts(repository, new, f"{kind} {_counted(run_ids)}{_told(content)}")
+
+
+def add_facts(
+    repository: Repository,
+    new: Mapping[str, Sequence[Fact]],
+    headline: str,
+    code: str | None = None,
+) -> None:
+    """Adds facts about runs, by run id, in one commit."""
+    files = {
+        names.run_fact_file(run_id, fact.id): records.dump_fact(fact)
+        for run_id, facts in new.items()
+        for fact in facts
+    }
+    trailers = "".join(f"Mlgit-Run: {run_id}\n" for run_id in new)
+    append(repository, files, f"{headline}\n\n{trailers}", code)
+
+
+def annotate_experiment(
+    repository: Repository, name: str, kind: str, content: dict[str, Any]
+) -> None:
+    """Adds one fact about an experiment, named as its runs store it."""
+    new = fact(repository, kind, content)
+    append(
+        repository,
+        {names.experiment_fact_file(name, new.id): records.dump_fact(new)},
+        f"{kind} experiment {name}{_told(content)}\n\nMlgit-Experiment: {name}\n",
+    )
+
+
+def _counted(run_ids: Sequence[str]) -> str:
+    return f"run {run_ids[0][:10]}" if len(run_ids) == 1 else f"{len(run_ids)} runs"
+
+
+def _told(content: Mapping[str, Any]) -> str:
+    text = "=".join(str(value) for value in content.values() if isinstance(value, str) and value)
+    line = " ".join(text.split())
+    return f": {line[:57]}…" if len(line) > 58 else f": {line}" if line else ""
+
+
+# --- reading -------------------------------------------------------------------------
+
+
+def select(
+    ledger: Ledger,
+    where: str = "",
+    sort: str = "",
+    limit: int | None = None,
+    *,
+    experiment: str | None = None,
+    deleted: bool = False,
+    warn: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
+) -> list[Run]:
+    """Returns the saved runs for which the condition holds.
+
+    Newest first, unless `sort` names keys. Deleted runs are left out, or with
+    `deleted=True` are the only ones. Metric histories are not loaded (see
+    `history`). `warn` is told of records that cannot be read.
+
+    Raises:
+        QueryError: the condition or sort keys cannot be read.
+        NotFound: there is no ledger, or no such experiment.
+        Unreadable: the branch as a whole cannot be read.
+    """
+    condition, keys = query.parse(where), query.parse_sort(sort)
+    if condition is query.ALL and not keys and experiment is None and limit is not None:
+        return _newest(ledger, limit, deleted, warn)
+    index = ledger.index(progress)
+    if warn:
+        for problem in index.problems():
+            warn(problem.message)
+    fields = [_ID, _EXPERIMENT, _DELETED, *condition.fields, *(key.field for key in keys)]
+    ids, columns = index.columns(fields)
+    known = experiments(ledger)
+    titles, hidden = _shown_experiments(columns, known, ids, deleted)
+    columns[1] = titles
+    columns[3:] = [
+        titles if field == _EXPERIMENT else column
+        for field, column in zip(fields[3:], columns[3:], strict=True)
+    ]
+    wanted = range(len(ids))
+    if experiment is not None:
+        title = _experiment_title(experiment, known, titles)
+        chosen = [i for i in wanted if titles[i] == title and not hidden[i]]
+    else:
+        chosen = [i for i in wanted if not hidden[i]]
+    if condition is not query.ALL:
+        rows = list(zip(*columns[3 : 3 + len(condition.fields)], strict=True))
+        chosen = [i for i in chosen if condition.matches(rows[i])]
+    chosen.sort(key=ids.__getitem__, reverse=True)
+    if keys:
+        column_of = dict(zip(fields[3:], columns[3:], strict=True))
+        chosen = query.sort_rows(chosen, keys, lambda i, field: column_of[field][i])
+    return load(ledger, [ids[i] for i in chosen[:limit]])
+
+
+def _newest(
+    ledger: Ledger, limit: int, deleted: bool, warn: Callable[[str], None] | None
+) -> list[Run]:
+    """Returns the newest runs by walking the day folders, needing no index."""
+    known = experiments(ledger)
+    found: list[Run] = []
+    folders = walk.run_folders(ledger.reader, ledger.root)
+    step = max(limit, 16)
+    while len(found) < limit:
+        batch = [folder for folder, _ in zip(folders, range(step), strict=False)]
+        if not batch:
+            break
+        for run in walk.load_runs(ledger.reader, batch):
+            if isinstance(run, walk.Problem):
+                if warn:
+                    warn(run.message)
+            elif _is_deleted(run, known) is deleted:
+                found.append(_titled(run, known))
+    return found[:limit]
+
+
+def _is_deleted(run: Run, known: Mapping[str, Experiment]) -> bool:
+    experiment = known.get(run.experiment)
+    return run.deleted is not None or (experiment is not None and run.id < experiment.hidden)
+
+
+def _titled(run: Run, known: Mapping[str, Experiment]) -> Run:
+    experiment = known.get(run.experiment)
+    if experiment is None or experiment.title == run.experiment:
+        return run
+    return msgspec.structs.replace(run, experiment=experiment.title)
+
+
+def _shown_experiments(
+    columns: list[list[Any]], known: Mapping[str, Experiment], ids: list[str], deleted: bool
+) -> tuple[list[str], list[bool]]:
+    stored, gone = columns[1], columns[2]
+    if not known:
+        return stored, [(mark is not None) is not deleted for mark in gone]
+    titles = [known[name].title if name in known else name for name in stored]
+    limits = {name: experiment.hidden for name, experiment in known.items()}
+    hidden = [
+        (mark is not None or run_id < limits.get(name, "")) is not deleted
+        for run_id, name, mark in zip(ids, stored, gone, strict=True)
+    ]
+    return titles, hidden
+
+
+def load(ledger: Ledger, run_ids: Sequence[str]) -> list[Run]:
+    """Returns these saved runs, in order; those that cannot be read are left out."""
+    known = experiments(ledger)
+    folders = walk.find_folders(ledger.reader, ledger.root, run_ids)
+    found = walk.load_runs(ledger.reader, folders)
+    return [_titled(run, known) for run in found if isinstance(run, Run)]
+
+
+def find(ledger: Ledger, name: str) -> Run:
+    """Returns the one saved run that a person means.
+
+    `name` is an id, a unique prefix of one (4 characters or more), a run's name,
+    `@latest`, or `@best:KEY`: the first run by that sort key, so `@best:metrics.rmse`
+    has the lowest and `@best:-metrics.accuracy` the highest.
+
+    Raises:
+        NotFound: none is meant, or several are.
+        Unreadable: its record cannot be read.
+    """
+    if name.startswith("@"):
+        return _find_by_rank(ledger, name)
+    text = name.lower()
+    if names.is_id_prefix(text) and len(text) >= 4:
+        ids = [
+            folder.run_id
+            for folder in walk.run_folders(ledger.reader, ledger.root, names.id_days(text))
+            if folder.run_id.startswith(text)
+        ]
+        if len(ids) == 1:
+            return _load_one(ledger, ids[0])
+        if ids:
+            raise NotFound(f"{len(ids)} runs begin with {name}", _choices(ids))
+    ids, (titles,) = ledger.index().columns([_NAME])
+    matching = sorted(
+        (run_id for run_id, title in zip(ids, titles, strict=True) if title == name), reverse=True
+    )
+    if len(matching) > 1:
+        present = [run.id for run in load(ledger, matching) if run.deleted is None]
+        matching = present or matching
+    if len(matching) == 1:
+        return _load_one(ledger, matching[0])
+    if matching:
+        raise NotFound(f"{len(matching)} runs are named {names.shown(name)}", _choices(matching))
+    raise NotFound(f"there is no run {names.shown(name)}", _nearest(name, titles))
+
+
+def _find_by_rank(ledger: Ledger, name: str) -> Run:
+    verb, colon, key = name.partition(":")
+    if name == "@latest":
+        found = select(ledger, limit=1)
+    elif verb == "@best" and colon:
+        field = query.parse_sort(key)[0].field
+        found = select(ledger, where=f"{field} is not null", sort=key, limit=1)
+    else:
+        raise NotFound(
+            f"{names.shown(name)} names no run", "write @latest, or @best:metrics.rmse (the lowest)"
+        )
+    if not found:
+        raise NotFound(f"no run answers to {name}", "list them: mlgit log")
+    return found[0]
+
+
+def _load_one(ledger: Ledger, run_id: str) -> Run:
+    (folder,) = walk.find_folders(ledger.reader, ledger.root, [run_id])
+    (run,) = walk.load_runs(ledger.reader, [folder])
+    if isinstance(run, walk.Problem):
+        raise Unreadable(run.message, "list all damage: mlgit doctor")
+    return _titled(run, experiments(ledger))
+
+
+def _choices(ids: Sequence[str]) -> str:
+    shown = ", ".join(ids[:5])
+    return f"name one by its id: {shown}" + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
+
+
+def _nearest(name: str, titles: Iterable[str | None]) -> str:
+    import difflib  # 10 ms that only a mistake pays
+
+    close = difflib.get_close_matches(name, {title for title in titles if title}, 3)
+    if close:
+        return "did you mean " + " or ".join(close) + "?"
+    return "list them: mlgit log"
+
+
+def history(ledger: Ledger, run: Run) -> History:
+    """Returns every point of every metric, also those that facts added later.
+
+    Where the whole of a long history is not on this machine, the reduced one of
+    the branch is returned, whose points say `reduced`.
+
+    Raises:
+        Unreadable: the history is damaged.
+    """
+    path = names.run_file(run.id, names.METRICS_FILE)
+    stored = walk.read_file(ledger.reader, ledger.root, path, records.SIZE_LIMITS["metrics"])
+    for pointer in run.outputs:
+        if pointer.kind == "history" and pointer.stored == "dvc":
+            whole = data.load(ledger.repository.state / "data", pointer.md5)
+            stored = stored if whole is None else whole
+    found = histories.load(stored, path) if stored is not None else {}
+    for later in walk.run_facts(ledger.reader, ledger.root, run.id):
+        if later.kind == "metrics":
+            for key, columns in later.data.get("history", {}).items():
+                points = found.setdefault(key, records.Points())
+                for point in histories.rows(histories.from_columns(columns)):
+                    points.append(*point)
+    return found
+
+
+def artifacts(ledger: Ledger, run: Run) -> dict[str, bytes]:
+    """Returns the run's artifacts that lie on the branch, by path.
+
+    Raises:
+        Unreadable: one is no plain file, or too large.
+    """
+    found: dict[str, bytes] = {}
+    folder = names.run_folder(run.id) + "/files"
+    for path, _ in walk.list_files(ledger.reader, ledger.root, folder):
+        limit = records.SIZE_LIMITS["file"]
+        found[path] = walk.read_file(ledger.reader, ledger.root, f"{folder}/{path}", limit) or b""
+    for later in walk.run_facts(ledger.reader, ledger.root, run.id):
+        if later.kind == "artifact":
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                content = base64.b64decode(later.data["base64"], validate=True)
+                found[names.artifact_path(later.data["pointer"]["path"])] = content
+    return found
+
+
+def environment(ledger: Ledger, run: Run) -> dict[str, Any] | None:
+    """Returns the description of the packages and the machine of a run, if it has one.
+
+    Raises:
+        Unreadable: it is damaged, or not what its name says.
+    """
+    if run.environment is None:
+        return None
+    path = names.environment_file(run.environment)
+    if names.place(path).kind != "environment":
+        raise Unreadable(f"the environment {names.shown(run.environment)} is no hash")
+    limit = records.SIZE_LIMITS["environment"]
+    content = walk.read_file(ledger.reader, ledger.root, path, limit)
+    if content is None:
+        return None
+    if hashlib.sha256(content).hexdigest() != run.environment:
+        raise Unreadable(f"{path} was altered: its content has another hash")
+    return records.parse(content, path)
+
+
+def experiments(ledger: Ledger) -> dict[str, Experiment]:
+    """Returns what facts say of experiments, by the name their runs store."""
+    return walk.load_experiments(ledger.reader, ledger.root)
+
+
+def find_experiment(ledger: Ledger, title: str) -> list[str]:
+    """Returns the stored names of the experiments shown under a title.
+
+    Raises:
+        NotFound: there is none.
+    """
+    known = experiments(ledger)
+    _, (stored,) = ledger.index().columns([_EXPERIMENT])
+    titles = {name: known[name].title if name in known else name for name in {*stored, *known}}
+    wanted = _experiment_title(title, known, list(titles.values()))
+    return sorted(name for name, shown in titles.items() if shown == wanted)
+
+
+def _experiment_title(name: str, known: Mapping[str, Experiment], titles: Iterable[str]) -> str:
+    """Returns the title that a person means: a present one, or one of before a rename."""
+    present = set(titles)
+    if name in present:
+        return name
+    if name in known:
+        return known[name].title
+    raise NotFound(f"there is no experiment {names.shown(name)}", _nearest(name, present))
+
+
+def value(run: Run, field: query.Field) -> Any:
+    """Returns what a field of the query language means for a run; None if it has none."""
+    if field.kind == "attribute":
+        return attributes(run).get(field.key)
+    if field.kind == "tag":
+        return run.tags.get(field.key)
+    if field.kind == "metric":
+        metric = run.metrics.get(field.key)
+        return getattr(metric, field.part) if metric else None
+    return dict(flat_params(run.params)).get(field.key)
+
+
+class ExperimentSummary(NamedTuple):
+    """An experiment as listings show it."""
+
+    name: str
+    runs: int
+    latest: str | None
+    """When its latest run started."""
+    description: str | None
+    tags: dict[str, str]
+    deleted: bool
+
+
+def list_experiments(ledger: Ledger, deleted: bool = False) -> list[ExperimentSummary]:
+    """Returns the experiments, the latest used first; with `deleted` the deleted ones too."""
+    known = experiments(ledger)
+    fields = [_EXPERIMENT, _DELETED, query.Field("attribute", "started")]
+    ids, (stored, gone, started) = ledger.index().columns(fields)
+    titles, hidden = _shown_experiments([ids, stored, gone], known, ids, deleted=False)
+    latest: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    for title, is_hidden, moment in zip(titles, hidden, started, strict=True):
+        latest[title] = max(moment, latest.get(title, ""))
+        counts[title] = counts.get(title, 0) + (not is_hidden)
+    for experiment in known.values():
+        counts.setdefault(experiment.title, 0)
+    found = []
+    by_title = {experiment.title: experiment for experiment in known.values()}
+    for title, count in counts.items():
+        facts = by_title.get(title)
+        is_deleted = bool(facts and facts.hidden and not count)
+        if is_deleted and not deleted:
+            continue
+        found.append(
+            ExperimentSummary(
+                name=title,
+                runs=count,
+                latest=latest.get(title),
+                description=facts.description if facts else None,
+                tags=facts.tags if facts else {},
+                deleted=is_deleted,
+            )
+        )
+    return sorted(found, key=lambda experiment: experiment.latest or "", reverse=True)

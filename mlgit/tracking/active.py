@@ -1,0 +1,467 @@
+"""The active run: what a training script logs to.
+
+Logging is one line into the journal and nothing else: no git, no reading back, no
+points held in memory. Leaving the run turns the journal into a record and commits
+it; if that fails, the journal stays and `mlgit recover` does it later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import operator
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from mlgit import names, records
+from mlgit.errors import Invalid, WrongState
+from mlgit.records.canonical import BIG, Number, pack_number
+from mlgit.tracking import artifacts
+from mlgit.tracking.journal import Journal
+
+TEXT_LIMIT = 64 * 1024  # characters of a note or a tag's value
+PARAMS_LIMIT = 1024 * 1024  # bytes of all params and tags of a run, as JSON
+KEYS_LIMIT = 10_000  # metrics a run may have
+
+# One line of pure ASCII whatever the value: a line of the journal stays a line.
+_line = json.JSONEncoder(allow_nan=False).encode
+
+
+class ActiveRun:
+    """A run that is being logged to. Made by `mlgit.start_run`, never directly.
+
+    A context manager: leaving the block ends the run, as failed if an exception
+    leaves with it. All methods may be called from any thread and forked worker.
+    """
+
+    def __init__(
+        self, run_id: str, experiment: str, name: str | None, started: float, journal: Journal
+    ) -> None:
+        self.id = run_id
+        self.experiment = experiment
+        self.name = name
+        self.started = started
+        self._journal = journal
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._ended: str | None = None
+        self._params: dict[str, Any] = {}
+        self._params_size = 0
+        self._keys: dict[str, str] = {}  # a metric's key as JSON
+        self._next_step: dict[str, int] = {}
+
+    def __repr__(self) -> str:
+        title = f"{self.experiment}/{self.name}" if self.name else self.experiment
+        return f"<mlgit run {self.id} of {title}: {self._ended or 'running'}>"
+
+    # --- params, tags, note ------------------------------------------------------------
+
+    def log_param(self, key: str, value: Any) -> None:
+        """Logs an input value, of any type JSON has. The same value may be logged again.
+
+        Raises:
+            Invalid: the param has another value already, or the value is not JSON.
+        """
+        self.log_params({key: value})
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Logs several params, all of them or, if one is refused, none. See `log_param`."""
+        with self._lock:
+            self._check_running("a param")
+            new: dict[str, Any] = {}
+            for key, value in params.items():
+                try:
+                    packed = records.pack(value)
+                except Invalid as error:
+                    raise Invalid(
+                        f"the param {names.shown(key)}: {error.message}", error.hint
+                    ) from error
+                key = names.key("param", key)
+                known = new.get(key, self._params.get(key, _ABSENT))
+                if known is _ABSENT:
+                    new[key] = packed
+                elif _line(known) != _line(packed):
+                    raise Invalid(
+                        f"the param {names.shown(key)} is {names.shown(records.unpack(known))} "
+                        f"already and cannot become {names.shown(value)}",
+                        "a param has one value; log what changes during a run as a metric",
+                    )
+            lines = [f'["p",{_line(key)},{_line(value)}]' for key, value in new.items()]
+            if lines:
+                self._take_room(lines)
+                self._journal.append("\n".join(lines))
+                self._params.update(new)
+
+    def set_tag(self, key: str, value: object = "") -> None:
+        """Sets a label; a later value replaces an earlier one. Values are kept as text."""
+        self.set_tags({key: value})
+
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        """Sets several tags; see `set_tag`."""
+        with self._lock:
+            self._check_running("a tag")
+            lines = [
+                f'["t",{_line(names.key("tag", key))},{_line(_text("tag", value))}]'
+                for key, value in tags.items()
+            ]
+            if lines:
+                self._take_room(lines)
+                self._journal.append("\n".join(lines))
+
+    def set_note(self, text: str) -> None:
+        """Sets the run's note, in Markdown; a later one replaces it."""
+        with self._lock:
+            self._check_running("a note")
+            self._journal.append(f'["n",{_line(_text("note", text))}]')
+
+    def _take_room(self, lines: list[str]) -> None:
+        size = sum(map(len, lines))
+        if self._params_size + size > PARAMS_LIMIT:
+            raise Invalid(
+                f"the params and tags of a run may have {PARAMS_LIMIT:,} bytes in all",
+                "log a long value as an artifact: log_dict or log_text",
+            )
+        self._params_size += size
+
+    # --- metrics -------------------------------------------------------------------------
+
+    def log_metric(
+        self,
+        key: str,
+        value: Any,
+        step: int | None = None,
+        time: float | datetime.datetime | None = None,
+    ) -> None:
+        """Logs one measured value.
+
+        `value` is a number, or what converts to one as numpy and torch scalars do;
+        NaN and the infinities are kept. `step` is an integer; None counts on from
+        the metric's last one, from 0. `time` is in seconds since 1970, None is now.
+
+        Raises:
+            Invalid: the value is not a number, or the step no integer.
+        """
+        # The one call that has to be fast: a line is built by hand, a key is
+        # checked the first time only.
+        finite = type(value) is float and value - value == 0
+        text = repr(value) if finite else _number_text(key, value)
+        with self._lock:
+            if self._ended is not None:
+                self._check_running("a metric")
+            known = self._keys.get(key)
+            if known is None:
+                known = self._new_key(key)
+            if step is None:
+                step = self._next_step[key]
+            elif type(step) is not int or not -BIG <= step <= BIG:
+                step = _step(key, step)
+            self._next_step[key] = step + 1
+            self._journal.append(f'["m",{known},{step},{self._ms(time)},{text}]')
+
+    def log_metrics(
+        self,
+        metrics: Mapping[str, Any],
+        step: int | None = None,
+        time: float | datetime.datetime | None = None,
+    ) -> None:
+        """Logs several metrics at one step and time, all or none. See `log_metric`."""
+        texts = {key: _number_text(key, value) for key, value in metrics.items()}
+        with self._lock:
+            self._check_running("a metric")
+            ms = self._ms(time)
+            lines = []
+            for key, text in texts.items():
+                known = self._keys.get(key) or self._new_key(key)
+                own = self._next_step[key] if step is None else _step(key, step)
+                self._next_step[key] = own + 1
+                lines.append(f'["m",{known},{own},{ms},{text}]')
+            if lines:
+                self._journal.append("\n".join(lines))
+
+    def log_batch(
+        self,
+        metrics: Iterable[Any] = (),
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, object] | None = None,
+    ) -> None:
+        """Logs much at once, in one write each.
+
+        `metrics` are (key, value), (key, value, step) or (key, value, step, time)
+        tuples, or objects with those attributes and `timestamp` in milliseconds,
+        as MLflow's `Metric`.
+        """
+        points = [_point(item) for item in metrics]
+        texts = [_number_text(key, value) for key, value, _, _ in points]
+        if params:
+            self.log_params(params)
+        if tags:
+            self.set_tags(tags)
+        with self._lock:
+            self._check_running("a metric")
+            lines = []
+            for (key, _, step, moment), text in zip(points, texts, strict=True):
+                known = self._keys.get(key) or self._new_key(key)
+                own = self._next_step[key] if step is None else _step(key, step)
+                self._next_step[key] = own + 1
+                lines.append(f'["m",{known},{own},{self._ms(moment)},{text}]')
+            if lines:
+                self._journal.append("\n".join(lines))
+
+    def _new_key(self, key: str) -> str:
+        if len(self._keys) >= KEYS_LIMIT:
+            raise Invalid(f"a run may have {KEYS_LIMIT:,} metrics", "log a table instead")
+        text = _line(names.key("metric", key))
+        self._next_step.setdefault(key, 0)
+        self._keys[key] = text
+        return text
+
+    def _ms(self, moment: float | datetime.datetime | None) -> int:
+        if moment is None:
+            return int((time.time() - self.started) * 1000)
+        seconds = moment.timestamp() if isinstance(moment, datetime.datetime) else moment
+        if not isinstance(seconds, (int, float)) or not abs(seconds) < 1e11:
+            raise Invalid(f"the time {names.shown(moment)} is not in seconds since 1970")
+        return int((seconds - self.started) * 1000)
+
+    # --- artifacts -----------------------------------------------------------------------
+
+    def log_text(self, text: str, path: str) -> None:
+        """Logs a text as the artifact `path`, up to 64 KiB."""
+        if not isinstance(text, str):
+            raise Invalid(f"log_text takes a string, not a {type(text).__name__}")
+        self._keep(path, "text", text.encode(errors="replace"))
+
+    def log_dict(self, value: Any, path: str) -> None:
+        """Logs a JSON value as the artifact `path`, up to 64 KiB."""
+        self._keep(path, "json", artifacts.from_json(value))
+
+    def log_figure(self, figure: Any, path: str) -> None:
+        """Logs a figure as the artifact `path`, in the format of its suffix, up to 64 KiB.
+
+        matplotlib's go to .png, .svg or .pdf; plotly's and Altair's to .html or .json.
+        """
+        self._keep(path, "figure", artifacts.from_figure(figure, path))
+
+    def log_image(self, image: Any, path: str) -> None:
+        """Logs a PIL image, an array or encoded bytes as the artifact `path`, up to 64 KiB."""
+        self._keep(path, "image", artifacts.from_image(image, path))
+
+    def log_table(self, table: Any, path: str) -> None:
+        """Logs a data frame, list of dicts or dict of columns as CSV (or .json), up to 64 KiB."""
+        self._keep(path, "table", artifacts.from_table(table, path))
+
+    def log_artifact(self, file: str | os.PathLike[str], path: str | None = None) -> None:
+        """Logs a file as the artifact `path`, by default under its own name, up to 64 KiB.
+
+        Raises:
+            Invalid: there is no such file, it is a folder, or it is larger.
+        """
+        source = Path(file)
+        path = path or source.name
+        if source.is_dir():
+            raise Invalid(
+                f"{source} is a folder",
+                "log its files one by one; folders need the data store, "
+                "which this version does not have yet",
+            )
+        try:
+            artifacts.check_size(path, source.stat().st_size)
+            content = source.read_bytes()
+        except OSError as error:
+            raise Invalid(f"cannot read {source}: {error.strerror}") from error
+        self._keep(path, "file", content)
+
+    def _keep(self, path: str, kind: str, content: bytes) -> None:
+        path = names.artifact_path(path)
+        artifacts.check_size(path, len(content))
+        with self._lock:
+            self._check_running("an artifact")
+            digest = self._journal.keep_file(content)
+            self._journal.append(f'["a",{_line(path)},{_line(kind)},{_line(digest)}]')
+
+    # --- what the session adds -----------------------------------------------------------
+
+    def note_environment(self, described: Mapping[str, Any]) -> None:
+        """Records packages and machine. For the session, not for scripts."""
+        self._journal.append(f'["environment",{_line(described)}]')
+
+    def note_source(self, source: Mapping[str, Any]) -> None:
+        """Records where the code comes from. For the session, not for scripts."""
+        self._journal.append(f'["source",{_line(source)}]')
+
+    def continue_from(self, params: Mapping[str, Any], next_steps: Mapping[str, int]) -> None:
+        """Takes up where a resumed run stopped: packed params, and each metric's next step."""
+        self._params.update(params)
+        self._next_step.update(next_steps)
+
+    # --- the end -------------------------------------------------------------------------
+
+    @property
+    def status(self) -> str:
+        """ "running", or what the run ended as."""
+        return self._ended or "running"
+
+    def end(self, status: str = "finished", error: str | None = None) -> None:
+        """Ends the run and commits it.
+
+        If it cannot be committed now, the journal stays and a warning says so;
+        `mlgit recover` commits it later.
+
+        Raises:
+            WrongState: it has ended already.
+            Invalid: the status is not "finished", "failed" or "interrupted".
+        """
+        if status not in records.STATUSES:
+            raise Invalid(
+                f"a run cannot end as {names.shown(status)}",
+                "the status is one of " + ", ".join(records.STATUSES),
+            )
+        from mlgit.tracking import session
+
+        with self._lock:
+            if self._ended is not None:
+                raise WrongState(f"the run {self.id} has ended already, as {self._ended}")
+            self._check_process()
+            session.before_end(self)
+            moment = names.timestamp(time.time())
+            self._journal.append(f'["end",{_line(status)},{_line(moment)},{_line(error)}]')
+            self._ended = status
+        session.close(self)
+
+    def __enter__(self) -> ActiveRun:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # A forked child that leaves the block, or a script that called end(), has
+        # nothing to end here.
+        if self._ended is None and self._pid == os.getpid():
+            self.end(*outcome(error))
+
+    @contextlib.contextmanager
+    def as_active(self) -> Iterator[ActiveRun]:
+        """Makes this the active run of the current thread while the block lasts.
+
+        A new thread has no active run of its own; with this, mlgit.log_metric and
+        its like work there too.
+        """
+        from mlgit.tracking import session
+
+        with session.activated(self):
+            yield self
+
+    def _check_running(self, what: str) -> None:
+        if self._ended is not None:
+            raise WrongState(
+                f"the run {self.id} has ended ({self._ended}); {what} cannot be logged to it",
+                f"go on with it: mlgit.start_run(resume={self.id!r})",
+            )
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():
+            raise WrongState(
+                "a forked worker cannot end its parent's run", "end it where it was started"
+            )
+
+    def after_fork(self) -> None:
+        """In a forked child: threads of the parent, and their hold on the lock, are gone."""
+        self._lock = threading.RLock()
+        if self._ended is None:
+            self._journal.reopen()
+
+
+_ABSENT = object()
+
+
+def outcome(error: BaseException | None) -> tuple[str, str | None]:
+    """Returns the status and the error text of a run that an exception ended, or none did."""
+    if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
+        return "finished", None
+    text = " ".join(f"{type(error).__name__}: {error}".split())[:1000]
+    if isinstance(error, (KeyboardInterrupt, Terminated)):
+        return "interrupted", text
+    return "failed", text
+
+
+class Terminated(SystemExit):
+    """Raised in the main thread by SIGTERM, so that runs end and `finally` blocks are run."""
+
+
+def _number_text(key: str, value: Any) -> str:
+    return _line(pack_number(to_number(key, value)))
+
+
+def to_number(key: str, value: Any) -> Number:
+    """Returns a metric's value as an int or float.
+
+    Raises:
+        Invalid: it is not a number, and does not convert to one as scalars do.
+    """
+    if isinstance(value, (bool, int)):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if not isinstance(value, (str, bytes, complex)) and value is not None:
+        if hasattr(value, "item"):  # numpy, torch, jax, tensorflow
+            try:
+                value = value.item()
+            except (ValueError, TypeError, RuntimeError) as error:
+                raise Invalid(
+                    f"the metric {names.shown(key)} is not one number: {error}"
+                ) from error
+            if isinstance(value, (bool, int, float)):
+                return to_number(key, value)
+        elif hasattr(value, "__float__"):  # Decimal, Fraction
+            return float(value)
+    raise Invalid(
+        f"the metric {names.shown(key)} is {names.shown(value)}, which is not a number",
+        "log a text as a param or tag",
+    )
+
+
+def _step(key: str, step: Any) -> int:
+    try:
+        if isinstance(step, bool):
+            raise TypeError
+        number = operator.index(step)
+    except TypeError:
+        raise Invalid(
+            f"the step {names.shown(step)} of the metric {names.shown(key)} is not an integer",
+            "pass time= for what is measured against the clock",
+        ) from None
+    if not -BIG <= number <= BIG:
+        raise Invalid(f"the step {number} is beyond 2**53, where integers stop being exact")
+    return number
+
+
+def _point(item: Any) -> tuple[str, Any, int | None, float | None]:
+    if isinstance(item, tuple) and 2 <= len(item) <= 4:
+        key, value, step, moment = (*item, None, None)[:4]
+        return key, value, step, moment
+    if hasattr(item, "key") and hasattr(item, "value"):
+        ms = getattr(item, "timestamp", None)
+        return item.key, item.value, getattr(item, "step", None), None if ms is None else ms / 1000
+    raise Invalid(
+        f"{names.shown(item)} is not a metric", "pass (key, value), or (key, value, step[, time])"
+    )
+
+
+def _text(what: str, value: object) -> str:
+    text = value if isinstance(value, str) else str(value)
+    if len(text) > TEXT_LIMIT:
+        raise Invalid(
+            f"the {what} has {len(text):,} characters, {TEXT_LIMIT:,} are allowed",
+            "log a long text as an artifact: log_text",
+        )
+    records.pack(text)
+    return text

@@ -1,0 +1,131 @@
+"""Turning what people log as an artifact into bytes, by what it can do, not what it is.
+
+No plotting or table library is imported here: a figure is whatever has `savefig`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from mlgit import records
+from mlgit.errors import Invalid
+
+LIMIT = records.SIZE_LIMITS["file"]
+
+
+def check_size(path: str, size: int) -> None:
+    """Raises Invalid if an artifact of so many bytes cannot be kept on the branch."""
+    if size > LIMIT:
+        raise Invalid(
+            f"the artifact {path} has {size:,} bytes, and the branch keeps up to {LIMIT:,}",
+            "larger artifacts need the data store, which this version does not have yet; "
+            "log a smaller one, or its path as a tag",
+        )
+
+
+def from_json(value: Any) -> bytes:
+    """Returns a value as readable JSON, with NaN spelled as Python's json does."""
+    try:
+        return (
+            json.dumps(value, indent=2, ensure_ascii=False, default=records.pack) + "\n"
+        ).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Invalid(f"this cannot be written as JSON: {error}") from error
+
+
+def from_figure(figure: Any, path: str) -> bytes:
+    """Returns a matplotlib, plotly, Altair or Bokeh-like figure in the format of the suffix."""
+    suffix = PurePosixPath(path).suffix.lower().removeprefix(".")
+    if hasattr(figure, "savefig"):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=suffix or "png", bbox_inches="tight")
+        return buffer.getvalue()
+    for wanted, method in (("html", "to_html"), ("json", "to_json")):
+        if suffix == wanted and hasattr(figure, method):
+            return str(getattr(figure, method)()).encode()
+    raise Invalid(
+        f"a {type(figure).__name__} cannot be written as {path}",
+        "matplotlib figures go to .png, .svg or .pdf; plotly and Altair ones to .html or .json",
+    )
+
+
+def from_image(image: Any, path: str) -> bytes:
+    """Returns an image in the format of the path's suffix: PIL's, an array's, or bytes as they are.
+
+    An array is height x width, or height x width x 1, 3 or 4; floats run from 0 to 1.
+    """
+    if isinstance(image, (bytes, bytearray)):
+        return bytes(image)
+    if not hasattr(image, "save"):
+        image = _image_of_array(image)
+    suffix = PurePosixPath(path).suffix.lower().removeprefix(".") or "png"
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, format={"jpg": "jpeg"}.get(suffix, suffix))
+    except (KeyError, ValueError, OSError) as error:
+        raise Invalid(f"the image cannot be written as {path}: {error}") from error
+    return buffer.getvalue()
+
+
+def _image_of_array(array: Any) -> Any:
+    try:
+        import numpy
+        from PIL import Image
+    except ImportError as error:
+        raise Invalid(
+            "logging an array as an image needs numpy and Pillow", "pip install pillow"
+        ) from error
+    pixels = numpy.asarray(array)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4)):
+        raise Invalid(f"an array of the shape {pixels.shape} is not an image")
+    if pixels.dtype.kind == "f":
+        pixels = (numpy.nan_to_num(pixels).clip(0, 1) * 255).round()
+    return Image.fromarray(pixels.clip(0, 255).astype("uint8"))
+
+
+def from_table(table: Any, path: str) -> bytes:
+    """Returns a table as CSV, or as JSON rows if the path says .json.
+
+    `table` is a data frame (pandas or polars), a list of dicts, or a dict of columns.
+    """
+    for method in ("to_csv", "write_csv"):
+        if not path.endswith(".json") and hasattr(table, method):
+            options = {"index": False} if method == "to_csv" else {}
+            return str(getattr(table, method)(**options)).encode()
+    rows = _rows(table)
+    if path.endswith(".json"):
+        return from_json(rows)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue().encode()
+
+
+def _rows(table: Any) -> list[dict[str, Any]]:
+    if hasattr(table, "to_dicts"):  # polars
+        return list(table.to_dicts())
+    if hasattr(table, "to_dict"):  # pandas
+        return list(table.to_dict(orient="records"))
+    if isinstance(table, Mapping):
+        columns = {str(name): list(column) for name, column in table.items()}
+        if len({len(column) for column in columns.values()}) > 1:
+            raise Invalid("the columns of the table differ in length")
+        return [
+            dict(zip(columns, values, strict=True))
+            for values in zip(*columns.values(), strict=True)
+        ]
+    if isinstance(table, Sequence) and all(isinstance(row, Mapping) for row in table):
+        return [{str(name): value for name, value in row.items()} for row in table]
+    raise Invalid(
+        f"a {type(table).__name__} is not a table",
+        "pass a data frame, a list of dicts, or a dict of columns",
+    )

@@ -1,0 +1,148 @@
+"""What every test stands on: a home, a git configuration and an environment of its own.
+
+Nothing of the person or machine that runs the tests reaches them. Tests take the
+fixtures below, or import the plain functions: `from conftest import git, needs`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+ON_CI = os.environ.get("CI") == "true"
+
+# A deadline measures the machine, not the code. The same examples on every CI run: a
+# failure there can be repeated, and new examples are found where somebody can look.
+settings.register_profile("here", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if ON_CI else "here")
+
+GITCONFIG = """\
+[user]
+    name = Ada Example
+    email = ada@example.org
+[init]
+    defaultBranch = main
+[commit]
+    gpgsign = false
+[tag]
+    gpgsign = false
+[advice]
+    detachedHead = false
+"""
+
+FIRST_COMMIT = "2026-01-01T12:00:00+00:00"
+_FOREIGN = ("GIT_", "MLGIT_", "XDG_", "SSH_", "GPG_")
+_FOREIGN_NAMES = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "PAGER", "EDITOR")
+
+
+@pytest.fixture(autouse=True)
+def hermetic(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Replaces home, git configuration and environment; returns the empty home."""
+    home = tmp_path_factory.mktemp("home")
+    (home / ".gitconfig").write_text(GITCONFIG)
+    for name in list(os.environ):
+        if name.startswith(_FOREIGN) or name in _FOREIGN_NAMES:
+            monkeypatch.delenv(name)
+    for name, value in {
+        "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home / ".config"),
+        "XDG_CACHE_HOME": str(home / ".cache"),
+        "GIT_CONFIG_GLOBAL": str(home / ".gitconfig"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        # Outside a test's own repository there is none, wherever the temporary folder lies.
+        "GIT_CEILING_DIRECTORIES": str(tmp_path_factory.getbasetemp()),
+        "TZ": "UTC",
+        "LC_ALL": "C.UTF-8",
+        "COLUMNS": "100",
+        "MPLBACKEND": "agg",
+    }.items():
+        monkeypatch.setenv(name, value)
+    time.tzset()
+    return home
+
+
+def git(
+    *args: str | os.PathLike[str],
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    input: str | None = None,
+) -> str:
+    """Runs real git and returns what it printed; `env` is added to the environment.
+
+    Raises:
+        AssertionError: git failed; the message holds its stderr.
+    """
+    done = subprocess.run(
+        ["git", *map(os.fspath, args)],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        input=input or "",  # never the terminal's
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+    )
+    command = " ".join(map(str, args))
+    assert done.returncode == 0, f"git {command} (exit {done.returncode}): {done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(name="git")
+def _git() -> Callable[..., str]:
+    return git
+
+
+def needs(program: str, install: str) -> str:
+    """Returns the path of a program; without it the test is skipped, or fails on CI.
+
+    `install` is what a person does about it, as in "apt install openssh-client".
+    """
+    found = shutil.which(program)
+    if found:
+        return found
+    sentence = f"this test runs {program}: {install}"
+    if ON_CI:
+        pytest.fail(sentence)
+    pytest.skip(sentence)
+
+
+@pytest.fixture(name="needs")
+def _needs() -> Callable[[str, str], str]:
+    return needs
+
+
+@pytest.fixture
+def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with one commit (README.md, train.py), as working directory.
+
+    The commit's date is fixed, so its id is the same in every run of the tests.
+    """
+    path = tmp_path / "project"
+    git("init", "--quiet", path)
+    (path / "README.md").write_text("# A project\n")
+    (path / "train.py").write_text('print("training")\n')
+    git("add", ".", cwd=path)
+    when = {"GIT_AUTHOR_DATE": FIRST_COMMIT, "GIT_COMMITTER_DATE": FIRST_COMMIT}
+    git("commit", "--quiet", "--message", "first", cwd=path, env=when)
+    monkeypatch.chdir(path)
+    return path
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Callable[..., Path]:
+    """A factory of empty bare repositories, which stand for remotes."""
+
+    def make(name: str = "remote.git") -> Path:
+        path = tmp_path / name
+        git("init", "--quiet", "--bare", path)
+        return path
+
+    return make

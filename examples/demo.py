@@ -199,7 +199,7 @@ def main() -> int:
         print(f"Scratch folder: {scratch}")
         demo(scratch)
     except Failed as error:
-        # What is left of a failed demo stays, to look at.
+        # The scratch folder stays, to look at what went wrong.
         print(f"\nThe demo failed: {error}", file=sys.stderr)
         return 1
     if args.keep or args.path:

@@ -236,6 +236,10 @@ class _Reader:
         self.at += found
         return found
 
+    def expect(self, sign: str, problem: str) -> None:
+        if not self.sign(sign):
+            raise self.error(problem, hint=_QUOTING)
+
     def keyword(self, *words: str) -> str:
         """Takes the next word if it is one of these, else nothing."""
         start = self.skip()
@@ -320,8 +324,7 @@ class _Reader:
         if not self.sign("("):
             return self.comparison()
         test = self.either(depth + 1)
-        if not self.sign(")"):
-            raise self.error(f"')' is expected for the '(' of column {opened + 1}", hint=_QUOTING)
+        self.expect(")", f"')' is expected for the '(' of column {opened + 1}")
         return test
 
     def comparison(self) -> Test:
@@ -351,21 +354,20 @@ class _Reader:
         return _and(_present(column), _not(test)) if negated else test
 
     def one_of(self, field: Field, column: int) -> Test:
-        if not self.sign("("):
-            raise self.error("'(' is expected after 'in'")
+        self.expect("(", "'(' is expected after 'in'")
         tests = [self.compared(field, column, "=", "(")]
         while self.sign(","):
             tests.append(self.compared(field, column, "=", ","))
-        if not self.sign(")"):
-            raise self.error("',' or ')' is expected", hint=_QUOTING)
+        self.expect(")", "',' or ')' is expected")
         return _joined(tests, _or)
 
     def compared(self, field: Field, column: int, op: str, after: str) -> Test:
         """Reads the literal that stands after `after`, and makes the comparison with it."""
+        start = self.skip()
         text, bare = self.literal(after)
         if bare and text.lower() == "null":
             if op not in ("=", "!="):
-                raise self.error("null has no order", hint="write 'is null' or 'is not null'")
+                raise self.error("null has no order", start, "write 'is null' or 'is not null'")
             return _present(column) if op == "!=" else _not(_present(column))
         is_text = field.kind == "attribute" and field.key != "duration"
         number = _number(text) if bare and not is_text else None

@@ -82,7 +82,7 @@ def test_streams_stay_the_objects_they_are(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_handlers_made_before_the_run_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    streams = Streams(monkeypatch)
+    Streams(monkeypatch)
     logger = logging.Logger("training")
     logger.addHandler(logging.StreamHandler())
     with listening() as tail:
@@ -92,7 +92,7 @@ def test_handlers_made_before_the_run_are_heard(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_start_and_stop_may_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    streams = Streams(monkeypatch)
+    Streams(monkeypatch)
     tail = ConsoleTail()
     tail.stop()
     for text in ("one", "two"):
@@ -105,29 +105,26 @@ def test_start_and_stop_may_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None
     assert tail.text() == "one\ntwo\n"
 
 
-@pytest.mark.parametrize("first_to_stop", [0, 1])
-def test_nested_tails_stop_in_any_order(
-    monkeypatch: pytest.MonkeyPatch, first_to_stop: int
-) -> None:
+@pytest.mark.parametrize("inner_first", [False, True])
+def test_nested_tails_stop_in_any_order(monkeypatch: pytest.MonkeyPatch, inner_first: bool) -> None:
     streams = Streams(monkeypatch)
-    tails = [ConsoleTail(), ConsoleTail()]
-    tails[0].start()
+    outer, inner = ConsoleTail(), ConsoleTail()
+    outer.start()
     print("a")
-    tails[1].start()
+    inner.start()
     print("b")
-    tails[first_to_stop].stop()
+    (inner if inner_first else outer).stop()
     print("c")
-    tails[1 - first_to_stop].stop()
+    (outer if inner_first else inner).stop()
     print("d")
-    assert [tail.text() for tail in tails] == [["a\nb\n", "b\nc\n"], ["a\nb\nc\n", "b\n"]][
-        first_to_stop
-    ]
+    assert outer.text() == ("a\nb\nc\n" if inner_first else "a\nb\n")
+    assert inner.text() == ("b\n" if inner_first else "b\nc\n")
     assert streams.written() == "a\nb\nc\nd\n"
     assert "write" not in vars(sys.stdout)
 
 
 def test_one_stream_for_both_is_heard_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    streams = Streams(monkeypatch)
+    Streams(monkeypatch)
     monkeypatch.setattr(sys, "stderr", sys.stdout)
     with listening() as tail:
         print("out")
@@ -242,7 +239,7 @@ def test_streams_that_cannot_be_heard_are_left_alone(monkeypatch: pytest.MonkeyP
 
 
 def test_what_the_stream_refuses_is_raised_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    streams = Streams(monkeypatch)
+    Streams(monkeypatch)
     with listening() as tail:
         sys.stdout.reconfigure(encoding="ascii")
         with pytest.raises(UnicodeEncodeError):
@@ -311,6 +308,7 @@ def test_the_last_bytes_are_kept_and_the_cut_is_marked() -> None:
     assert kept("0123456789", limit=10) == "0123456789"
     assert kept("0123456789a", limit=10) == "…123456789a"
     assert kept(*"0123456789" * 10, "end", limit=10) == "…3456789end"
+    assert kept("\n", "a\n\rb", limit=3) == "…\nb"  # what is kept was written in one piece
     assert kept("x" * 1000, limit=10) == "…" + "x" * 10
     assert kept("é" * 1000 + "a", limit=10) == "…" + "é" * 4 + "a"  # no half letters
 

@@ -93,25 +93,46 @@ def test_names_that_must_parse(text: str, field: Field) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "rmse", "Status", "not", "params", "params.", "params. lr", 'params.""', "params.a b"]
-    + ["params.'a'", 'params."a', 'params."a"b', 'params."a".min', 'params.a"b"', "metrics.a:b"]
-    + ['metrics."a".mean', 'metrics."a"min', "attributes.rmse", "status,", "-status", '"status"'],
+    [
+        "",
+        " ",
+        "rmse",
+        "Status",
+        "not",
+        "params",
+        "params.",
+        "params. lr",
+        "params.a b",
+        "status,",
+        'params.""',
+        "params.'a'",
+        'params."a',
+        'params."a"b',
+        'params."a".min',
+        'params.a"b"',
+        "metrics.a:b",
+        'metrics."a".mean',
+        'metrics."a"min',
+        "attributes.rmse",
+        "-status",
+        '"status"',
+    ],
 )
 def test_names_that_must_not_parse(text: str) -> None:
     with pytest.raises(QueryError, match="cannot read the field at column"):
         parse_field(text)
 
 
-def keyed() -> st.SearchStrategy[Field]:
-    key = st.text(min_size=1) | st.text("ab.min_/-\"` '", min_size=1)
-    ending = key.flatmap(lambda key: st.sampled_from([key, *(f"{key}.{part}" for part in PARTS)]))
-    return st.one_of(
-        st.builds(Field, st.sampled_from(["param", "tag"]), ending),
-        st.builds(Field, st.just("metric"), ending, st.sampled_from(PARTS)),
-    )
-
-
-FIELDS = st.builds(Field, st.just("attribute"), st.sampled_from(ATTRIBUTES)) | keyed()
+KEYS = st.builds(
+    operator.add,
+    st.text(min_size=1) | st.text("ab.min_/-\"` '", min_size=1),
+    st.sampled_from(["", *(f".{part}" for part in PARTS)]),
+)
+FIELDS = st.one_of(
+    st.sampled_from([Field("attribute", name) for name in ATTRIBUTES]),
+    st.builds(Field, st.sampled_from(["param", "tag"]), KEYS, st.just("")),
+    st.builds(Field, st.just("metric"), KEYS, st.sampled_from(PARTS)),
+)
 
 
 @given(FIELDS)
@@ -149,7 +170,7 @@ VALUES = st.recursive(
 LITERALS = st.sampled_from(["1", "-2.5", "nan", "inf", "true", "'1'", "'x'", "word", "''", "null"])
 
 
-@given(st.text() | st.text(st.characters()) | SNIPPETS)
+@given(st.text() | st.text(st.characters(exclude_categories=())) | SNIPPETS)
 def test_any_text_is_read_or_refused_with_a_query_error(text: str) -> None:
     for read in (parse, parse_field, parse_sort):
         try:
@@ -255,8 +276,14 @@ def test_integers_beyond_a_float_stay_exact() -> None:
 
 
 def test_a_long_chain_does_not_nest() -> None:
-    assert parse(" or ".join(["name"] * 1600)).matches(["x"])
-    assert not parse(" and ".join(["name"] * 1400)).matches([None])
+    assert parse(" or ".join(["name"] * 1200)).matches(["x"])
+    assert not parse(" and ".join(["name"] * 1100)).matches([None])
+
+
+def test_ten_thousand_characters_are_enough() -> None:
+    assert parse("name = ".ljust(query.MAX_LENGTH, "x"))
+    with pytest.raises(QueryError, match="column 10001: it is longer than 10,000 characters"):
+        parse("name = ".ljust(query.MAX_LENGTH + 1, "x"))
 
 
 def test_a_pattern_of_many_runs_does_not_explode() -> None:
@@ -278,7 +305,7 @@ def test_the_message_shows_the_place_and_the_hint_the_way() -> None:
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("state = x", "did you mean started?"),
+        ("stats = x", "did you mean status?"),
         ("Status = x", "did you mean status?"),
         ("parms.lr = 1", "did you mean params.lr?"),
         ("rmse < 1", "write metrics.rmse or params.rmse"),
@@ -298,13 +325,12 @@ def test_the_error_of_an_unknown_field_says_which_exist() -> None:
     assert all(name in caught.value.message for name in (*ATTRIBUTES, "metrics.KEY"))
 
 
-@given(st.text(min_size=200, max_size=400))
-def test_the_caret_stands_below_its_column_in_a_long_text(text: str) -> None:
+def test_of_a_long_text_the_neighbourhood_is_shown() -> None:
     with pytest.raises(QueryError) as caught:
-        parse(f"name = {text!r}".replace("'", '"') + " and name = ^")
-    first, shown, caret = caught.value.message.split("\n")
-    assert "\n" not in first and len(shown) <= len(caret) + 90
-    assert caret.strip() == "^"
+        parse("name = a or\n" * 100 + "name ~ b" + " or\tname = a" * 100)
+    _, shown, caret = caught.value.message.split("\n")
+    assert len(shown) < 100
+    assert shown[caret.index("^")] == "~"
 
 
 def test_importing_is_light() -> None:
@@ -325,8 +351,18 @@ def test_sort_keys() -> None:
 
 @pytest.mark.parametrize(
     ("text", "at"),
-    [(",", 1), ("id,", 4), ("id name", 4), ("- ", 3), ("-id desc", 5), ("id desc asc", 9)]
-    + [("rmse", 1), ("id desc,,name", 9), ("id < 3", 4), ("x" * 10_001, 10_001)],
+    [
+        (",", 1),
+        ("id,", 4),
+        ("id name", 4),
+        ("- ", 3),
+        ("-id desc", 5),
+        ("id desc asc", 9),
+        ("id desc,,name", 9),
+        ("id < 3", 4),
+        ("rmse", 1),
+        ("x" * 10_001, 10_001),
+    ],
 )
 def test_sort_keys_that_must_not_parse(text: str, at: int) -> None:
     with pytest.raises(QueryError, match="cannot read the sort order") as caught:

@@ -13,7 +13,7 @@ from types import TracebackType
 from mlgit.errors import NotFound
 from mlgit.ledger.append import append, base_commits, root_tree
 from mlgit.ledger.index import Index, Progress, open_index
-from mlgit.ledger.objects import Reader
+from mlgit.ledger.objects import Object, Reader
 from mlgit.ledger.repository import Repository, open_repository
 
 __all__ = ["Ledger", "Repository", "append", "open_repository"]
@@ -72,6 +72,11 @@ class Ledger:
                 )
             self._root = root_tree(self.reader, tip)
         return self._root
+
+    def has_commit(self, sha: str) -> bool:
+        """Tells whether a commit is in this repository."""
+        found = self.reader.find(sha)
+        return isinstance(found, Object) and found.kind == "commit"
 
     def reload(self) -> None:
         """Forgets what the branch looked like; the next reading looks again."""

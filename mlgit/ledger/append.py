@@ -116,13 +116,14 @@ def base_commits(reader: Reader, repository: Repository) -> tuple[str | None, st
     building on that makes the clone follow it instead of starting a ledger of
     its own. None: there is none.
     """
-    local = _commit(reader, repository.ref)
+    local = commit_at(reader, repository.ref)
     if local is None and repository.remote:
-        return None, _commit(reader, repository.tracking_ref(repository.remote))
+        return None, commit_at(reader, repository.tracking_ref(repository.remote))
     return local, local
 
 
-def _commit(reader: Reader, ref: str) -> str | None:
+def commit_at(reader: Reader, ref: str) -> str | None:
+    """Returns the commit a full ref name is at, or None if there is no such ref."""
     found = reader.find(ref)
     if not isinstance(found, Object):
         return None

@@ -64,6 +64,25 @@ class Repository:
         """Runs a git command and returns its output as text, without the final newline."""
         return self.git(*arguments, env=env).decode(errors="surrogateescape").rstrip("\n")
 
+    def talk(self, *arguments: str, show: bool) -> subprocess.CompletedProcess[str]:
+        """Runs a git command that talks to a remote; its exit code is the caller's to judge.
+
+        With `show` git's stderr goes to ours and is not returned.
+        """
+        done = subprocess.run(
+            ("git", *arguments),
+            cwd=self.start,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=None if show else subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+        done.stderr = done.stderr or ""
+        return done
+
     def start_git(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Starts a long-lived git process that is talked to through its pipes."""
         return subprocess.Popen(

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 from mlgit import names, records
 from mlgit.errors import Unreadable
 from mlgit.ledger.objects import Entry, Missing, Object, Reader, TooLarge, Tree, lookup
+from mlgit.ledger.repository import Repository
 
 _BATCH = 512  # runs whose files are read together
 
@@ -227,6 +228,42 @@ def load_experiments(reader: Reader, root: str) -> dict[str, records.Experiment]
         ]
         found[name] = records.fold_experiment(name, facts)
     return found
+
+
+def stray(repository: Repository, root: str) -> Iterator[Problem]:
+    """Yields what does not belong on the branch: odd kinds of entries, runs in wrong places."""
+    listing = repository.git("ls-tree", "-r", "-z", root)
+    for line in listing.split(b"\0")[:-1]:
+        head, _, raw = line.partition(b"\t")
+        path = raw.decode(errors="surrogateescape")
+        kind = Entry(int(head.split()[0], 8), "").kind
+        if not all(names.is_safe_component(part) for part in path.split("/")):
+            yield Problem(path, "the path would climb out of its folder")
+        elif kind != "a file":
+            yield Problem(path, f"is {kind} where a plain file should be")
+        elif path.startswith("runs/") and names.place(path).kind == "other":
+            yield Problem(path, "is not in the folder of a run")
+
+
+def bad_facts(reader: Reader, root: str) -> Iterator[Problem]:
+    """Yields the facts that cannot be read, of runs and of experiments."""
+    experiments = lookup(reader, root, "experiments")
+    folders = [(names.run_folder(run_id), sha) for run_id, sha in run_folders(reader, root)]
+    if experiments and experiments.is_tree:
+        for name, entry in reader.tree(experiments.sha).items():
+            folders += [(f"experiments/{name}", entry.sha)] if entry.is_tree else []
+    for above, sha in folders:
+        holder = reader.tree(sha).get("facts")
+        if not holder or not holder.is_tree:
+            continue
+        for name, entry in reader.tree(holder.sha).items():
+            path = f"{above}/facts/{name}"
+            try:
+                content = _content(reader.find(entry.sha, records.SIZE_LIMITS["fact"]), path)
+                if records.load_fact(content, path).id + ".json" != name:
+                    raise Unreadable(f"{path} has another fact's id")
+            except Unreadable as error:
+                yield Problem(path, error.message)
 
 
 def run_facts(reader: Reader, root: str, run_id: str) -> list[records.Fact]:

@@ -27,7 +27,7 @@ _installing = threading.RLock()
 class ConsoleTail:
     """Keeps the last `limit` bytes written to sys.stdout and sys.stderr, while passing all on.
 
-    Memory is bounded by about three times the limit whatever is printed. Several may listen
+    Memory stays within a few times the limit whatever is printed. Several may listen
     at once, and stop in any order.
     """
 

@@ -64,6 +64,15 @@ def recover(repository: Repository, path: Path) -> records.Run:
     return run
 
 
+def peek(path: Path) -> records.Run:
+    """Returns the record that a journal would make now.
+
+    Raises:
+        NotFound, Unreadable: it cannot be read.
+    """
+    return record(journal.read(path), path.stat().st_mtime)
+
+
 def discard(repository: Repository, held: journal.Journal) -> None:
     """Deletes the journal of a run that is saved, and ends the protection of its code."""
     with_snapshot = journal.read(held.path).source.get("snapshot")

@@ -8,7 +8,6 @@ error. Nothing that goes wrong here reaches the program.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 import warnings
@@ -70,13 +69,13 @@ class Sampler:
         self._interval = interval
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._process_id = 0
+        self._has_warned = False
 
     def start(self) -> None:
         """Starts the thread, unless it runs already. A process that was forked has none."""
-        if self._runs_here():
+        if self._thread and self._thread.is_alive() and not self._stopping.is_set():
             return
-        self._stopping, self._process_id = threading.Event(), os.getpid()
+        self._stopping = threading.Event()
         self._thread = threading.Thread(
             target=self._work, args=(self._stopping,), name="mlgit-sampler", daemon=True
         )
@@ -85,36 +84,34 @@ class Sampler:
 
     def stop(self) -> None:
         """Ends the thread and waits for it, at most a second; without one does nothing."""
-        # Not even the event is touched after a fork: its lock may have been held elsewhere.
-        if self._thread is None or not self._runs_here():
+        # In a forked child it is not alive, and the event is left alone: whoever held its lock
+        # when the process forked is not there to let go.
+        if self._thread is None or not self._thread.is_alive():
             return
         self._stopping.set()
         if self._thread is not threading.current_thread():
             self._thread.join(timeout=1.0)
 
-    def _runs_here(self) -> bool:
-        alive = self._thread is not None and self._thread.is_alive()
-        return alive and self._process_id == os.getpid() and not self._stopping.is_set()
-
     def _work(self, stopping: threading.Event) -> None:
         settling = min(1.0, self._interval / 2)
         if stopping.wait(settling):
             return
-        meter = _Meter.make() if self._log is not None else None
-        pause, told = self._interval - settling, False
+        meter = self._guarded(_Meter.make) if self._log is not None else None
+        pause = self._interval - settling
         while not stopping.wait(pause):
             pause = self._interval
-            for act in (self._beat, lambda: self._sample(meter)):
-                try:
-                    act()
-                except Exception as problem:  # another's callback: the heart must go on
-                    if not told:
-                        _warn(problem)
-                    told = True
+            self._guarded(self._beat)
+            if meter and (metrics := self._guarded(meter.read)):
+                self._guarded(self._log, metrics)
 
-    def _sample(self, meter: _Meter | None) -> None:
-        if self._log is not None and meter and (metrics := meter.read()):
-            self._log(metrics)
+    def _guarded(self, act: Any, *arguments: object) -> Any:
+        """Returns what `act` returns, or None if it fails: the heart must go on."""
+        try:
+            return act(*arguments)
+        except Exception as problem:  # mostly others' callbacks
+            if not self._has_warned:
+                self._has_warned = True
+                _warn(problem)
 
 
 class _Meter:
@@ -130,10 +127,9 @@ class _Meter:
     def make(cls) -> _Meter | None:
         try:
             import psutil
-
-            return cls(psutil)
-        except (ImportError, NotImplementedError, OSError):
+        except (ImportError, NotImplementedError):  # the latter on systems it does not know
             return None
+        return cls(psutil)
 
     def read(self) -> dict[str, float]:
         metrics: dict[str, float] = {}

@@ -1,0 +1,5 @@
+"""Lets `python -m mlgit` be the program `mlgit`."""
+
+from mlgit.cli import main
+
+main()

@@ -1,0 +1,147 @@
+"""The command line: one file per noun, each command three steps: parse, call, print.
+
+Commands are imported when they are run, so that `mlgit log` does not pay for
+`mlgit push`. stdout is data, stderr is talk. Exit codes: 0 done, 1 an error that
+`Error:` and `Hint:` explain, 2 wrong usage, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import warnings
+from typing import IO, Any
+
+import click
+
+from mlgit import __version__
+from mlgit.errors import MlgitError, MlgitWarning
+
+# Where each command lives: name -> module of this package, in the order of --help.
+_COMMANDS = {
+    "init": "init",
+    "log": "log",
+    "show": "show",
+    "diff": "diff",
+    "note": "facts",
+    "tag": "facts",
+    "rename": "facts",
+    "rm": "facts",
+    "restore": "facts",
+    "experiment": "experiment",
+    "push": "share",
+    "pull": "share",
+    "sync": "share",
+    "recover": "recover",
+    "doctor": "doctor",
+    "completion": "completion",
+}
+
+
+class _Shown(click.ClickException):
+    """An MlgitError on its way to the terminal."""
+
+    def __init__(self, error: MlgitError) -> None:
+        super().__init__(error.message)
+        self.hint = error.hint
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(f"Error: {self.message}", err=True)
+        if self.hint:
+            click.echo(f"Hint: {self.hint}", err=True)
+
+
+class Lazy(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"mlgit.cli.{_COMMANDS[cmd_name]}")
+        command = getattr(module, f"{cmd_name}_command")
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], _COMMANDS, 1)
+            if not close or "Did you mean" in error.message:
+                raise
+            message = f"{error.message.rstrip('.')}. Did you mean {close[0]!r}?"
+            raise click.UsageError(message, ctx) from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", MlgitWarning)
+            warnings.showwarning = _show_warning
+            try:
+                return super().invoke(ctx)
+            except MlgitError as error:
+                raise _Shown(error) from error
+            finally:
+                if ctx.invoked_subcommand not in ("recover", "completion", None):
+                    _offer_recovery()
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
+    click.echo(f"Warning: {message}", err=True)
+
+
+def _offer_recovery() -> None:
+    """Says on stderr that there are dead runs to save; a glance at one folder."""
+    from mlgit.ledger import open_repository
+
+    with contextlib.suppress(MlgitError, OSError):
+        common = open_repository().common_dir
+        if not any((common / "mlgit" / "live").glob("*.jsonl")):
+            return
+        from mlgit.tracking.finish import dead_runs
+
+        if dead := len(dead_runs(common)):
+            runs = "run" if dead == 1 else "runs"
+            click.echo(f"{dead} {runs} ended without being saved; save: mlgit recover", err=True)
+
+
+@click.group(
+    cls=Lazy,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Runs are committed to the branch 'mlgit' of this git repository; "
+    "your working tree and index are never touched.",
+)
+@click.option("-C", "folder", metavar="FOLDER", help="Work as if started in FOLDER.")
+@click.version_option(__version__, prog_name="mlgit")
+def cli(folder: str | None) -> None:
+    """Experiment tracking inside the git repository: no server, no database, no account."""
+    if folder:
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            raise click.UsageError(f"cannot enter {folder}: {error.strerror}") from error
+
+
+def main() -> None:
+    """The entry point of the program `mlgit`."""
+    try:
+        cli.main(prog_name="mlgit")
+    except BrokenPipeError:
+        # `mlgit log | head`: nobody reads on. Python would complain while closing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,49 @@
+"""`mlgit recover`: saves the runs whose process died."""
+
+from __future__ import annotations
+
+import click
+
+from mlgit.cli import output
+from mlgit.errors import MlgitError
+from mlgit.ledger import open_repository
+from mlgit.tracking import finish
+
+
+@click.command(
+    "recover",
+    epilog="""\b
+Examples:
+  mlgit recover --dry-run
+  mlgit recover
+
+\b
+Everything that was logged is in the run's journal, up to the last call before the
+process died. A run may also be taken up again: mlgit.start_run(resume=ID).""",
+)
+@click.option("-n", "--dry-run", is_flag=True, help="Only list them.")
+@click.option("--json", "as_json", is_flag=True, help="Say what was found as JSON.")
+@click.pass_context
+def recover_command(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
+    """Save runs whose process died, as interrupted."""
+    repository = open_repository()
+    found = []
+    failed = False
+    for path in finish.dead_runs(repository.common_dir):
+        try:
+            run = finish.peek(path) if dry_run else finish.recover(repository, path)
+        except MlgitError as error:
+            click.echo(f"Error: {path.stem} is not saved: {error.message}", err=True)
+            failed = True
+            continue
+        found.append(output.document(run))
+        if not as_json:
+            title = "/".join(part for part in (run.experiment, run.name) if part)
+            verb = "would save" if dry_run else "saved"
+            click.echo(f"{verb} {run.id} {run.status}: {output.clean(title)}")
+    if as_json:
+        output.envelope("recover", found)
+    elif not found and not failed:
+        click.echo("No run waits to be saved.", err=True)
+    if failed:
+        ctx.exit(1)

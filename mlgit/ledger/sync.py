@@ -1,0 +1,311 @@
+"""Sharing a ledger: fetch, merge by union, push, and again if somebody was faster.
+
+Nothing is ever forced. A push that is refused because the remote moved on is
+answered by fetching, merging (which cannot conflict) and pushing again.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+from typing import NamedTuple
+
+from mlgit.errors import NotFound, RemoteFailed, Unreadable, WriteFailed
+from mlgit.ledger import snapshot, walk
+from mlgit.ledger.append import (
+    ATTEMPTS,
+    append,
+    commit_at,
+    locked,
+    maintain,
+    root_tree,
+    swap,
+    write_commit,
+)
+from mlgit.ledger.merge import check_incoming, union
+from mlgit.ledger.objects import Missing, Reader, Store
+from mlgit.ledger.repository import GitFailed, Repository
+
+PUSHES = 20  # pushes in a row that others were faster than
+
+
+class Exchange(NamedTuple):
+    """What moved between here and a remote, in runs with something new about them."""
+
+    remote: str
+    received: int = 0
+    sent: int = 0
+
+
+class Cargo(NamedTuple):
+    """The commits that a push would carry besides the ledger's own."""
+
+    first: bool
+    """The remote is not known to have a ledger yet."""
+    code: int
+    """Commits of the user's code, snapshots not counted."""
+    snapshots: int
+    """Commits of uncommitted work."""
+
+
+class Beginning(NamedTuple):
+    """How `init` found or made the ledger."""
+
+    how: str
+    """"present", "followed" (the remote's) or "made"."""
+    unreachable: str | None = None
+    """Why the remote could not be asked, if so."""
+
+
+def init(repository: Repository) -> Beginning:
+    """Makes the ledger's branch, or follows the one that the remote has.
+
+    Raises:
+        Unreadable: the branch, here or there, is not a ledger, or of a later format.
+        WriteFailed: it cannot be written.
+    """
+    reader = Reader(repository)
+    try:
+        tip = commit_at(reader, repository.ref)
+        if tip:
+            root_tree(reader, tip)
+            return Beginning("present")
+        unreachable = None
+        remote = repository.remote
+        if remote:
+            try:
+                _fetch(repository, remote, show=False)
+            except RemoteFailed as error:
+                unreachable = error.message
+            if _integrate(repository, reader, remote):
+                return Beginning("followed", unreachable)
+    finally:
+        reader.close()
+    append(repository, {}, "begin the ledger\n")
+    return Beginning("made", unreachable)
+
+
+def pull(repository: Repository, remote: str | None = None, show: bool = False) -> Exchange:
+    """Fetches the remote's ledger and merges it into ours.
+
+    `show` lets git's own progress through to stderr.
+
+    Raises:
+        NotFound: there is no such remote.
+        RemoteFailed: it cannot be reached.
+        Unreadable: what it has is no ledger, or contradicts ours; ours is as it was.
+    """
+    remote = _known(repository, remote)
+    reader = Reader(repository)
+    try:
+        before = commit_at(reader, repository.ref)
+        _fetch(repository, remote, show)
+        _integrate(repository, reader, remote)
+        return Exchange(remote, received=_news(reader, before, commit_at(reader, repository.ref)))
+    finally:
+        reader.close()
+
+
+def push(repository: Repository, remote: str | None = None, show: bool = False) -> Exchange:
+    """Sends our ledger to the remote, first merging what others have sent meanwhile.
+
+    Raises:
+        NotFound: there is no such remote, or no ledger to send.
+        RemoteFailed: the remote cannot be reached or refuses.
+        Unreadable: what it has is no ledger, or contradicts ours; ours is as it was.
+    """
+    remote = _known(repository, remote)
+    reader = Reader(repository)
+    try:
+        before = commit_at(reader, repository.ref)
+        if before is None:
+            raise NotFound("there is no ledger here to push", "run 'mlgit init'")
+        for attempt in range(PUSHES):
+            theirs = commit_at(reader, repository.tracking_ref(remote))
+            ours = commit_at(reader, repository.ref)
+            if _push(repository, remote, show):
+                received = _news(reader, before, ours)
+                return Exchange(remote, received, _news(reader, theirs, ours))
+            time.sleep(random.uniform(0, 0.05 * attempt))
+            _fetch(repository, remote, show)
+            _integrate(repository, reader, remote)
+    finally:
+        reader.close()
+    raise RemoteFailed(
+        f"others were faster {PUSHES} times in a row pushing to {remote}", "try again"
+    )
+
+
+def sync(repository: Repository, remote: str | None = None, show: bool = False) -> Exchange:
+    """Pulls, then pushes; see there."""
+    received = pull(repository, remote, show)
+    sent = push(repository, received.remote, show)
+    return Exchange(received.remote, received.received + sent.received, sent.sent)
+
+
+def cargo(repository: Repository, remote: str | None = None) -> Cargo:
+    """Returns what a push would carry besides the ledger's own commits, as far as is known here.
+
+    Raises:
+        NotFound: there is no such remote.
+    """
+    remote = _known(repository, remote)
+    reader = Reader(repository)
+    try:
+        first = commit_at(reader, repository.tracking_ref(remote)) is None
+        if commit_at(reader, repository.ref) is None:
+            return Cargo(first, 0, 0)
+        unknown = (repository.ref, "--not", f"--remotes={remote}")
+        commits = repository.line("rev-list", *unknown).split()
+        marks = reader.find_many(f"{commit}:mlgit.json" for commit in commits)
+        code = sum(isinstance(mark, Missing) for mark in marks)
+        pattern = f"--grep=^{snapshot.TRAILER}$"
+        snapshots = int(repository.line("rev-list", "--count", pattern, *unknown))
+        return Cargo(first, code - snapshots, snapshots)
+    finally:
+        reader.close()
+
+
+def unpushed(repository: Repository) -> int | None:
+    """Returns how many runs have something the remote is not known to have.
+
+    None: there is no remote, or no ledger.
+    """
+    reader = Reader(repository)
+    try:
+        ours = commit_at(reader, repository.ref)
+        if repository.remote is None or ours is None:
+            return None
+        return _news(reader, commit_at(reader, repository.tracking_ref(repository.remote)), ours)
+    finally:
+        reader.close()
+
+
+def _known(repository: Repository, remote: str | None) -> str:
+    chosen = remote or repository.remote
+    if chosen in repository.remotes:
+        return str(chosen)
+    if chosen:
+        raise NotFound(
+            f"there is no git remote {chosen!r}",
+            f"git remote add {chosen} URL"
+            if not repository.remotes
+            else "there is " + ", ".join(repository.remotes),
+        )
+    if repository.remotes:
+        raise NotFound(
+            "there are several git remotes and none is origin",
+            f"name one, or choose: git config mlgit.remote {repository.remotes[0]}",
+        )
+    raise NotFound("this repository has no git remote", "git remote add origin URL")
+
+
+def _news(reader: Reader, before: str | None, after: str | None) -> int:
+    """Returns in how many run folders the second ledger has something the first has not."""
+    if after is None or before == after:
+        return 0
+    new = root_tree(reader, after)
+    if before is None:
+        return sum(1 for _ in walk.run_folders(reader, new))
+    return sum(1 for _ in walk.changed_folders(reader, root_tree(reader, before), new))
+
+
+def _integrate(repository: Repository, reader: Reader, remote: str) -> bool:
+    """Merges the remote's ledger, as last fetched, into ours; False if it has none."""
+    theirs = commit_at(reader, repository.tracking_ref(remote))
+    if theirs is None:
+        return False
+    their_root = _their_root(reader, theirs, remote)
+    store = Store(repository)
+    with locked(repository):
+        for _ in range(ATTEMPTS):
+            ours = commit_at(reader, repository.ref)
+            if ours == theirs or (ours and _is_ancestor(repository, theirs, ours)):
+                return True
+            root = root_tree(reader, ours) if ours else None
+            try:
+                check_incoming(repository, root, their_root)
+                merged = union(reader, store, root, their_root) if root else their_root
+            except Unreadable as error:
+                raise Unreadable(
+                    f"the ledger of {remote} was not merged: {error.message}",
+                    error.hint or "tell whoever pushed it; your own ledger is as it was",
+                ) from error
+            # Following is enough only if they dropped nothing of what we have.
+            if (ours is None or _is_ancestor(repository, ours, theirs)) and merged == their_root:
+                new = theirs
+            else:
+                message = f"merge the ledger of {remote}\n"
+                parents = [parent for parent in (ours, theirs) if parent]
+                new = write_commit(repository, store, merged, parents, message)
+            if swap(repository, new, ours, f"merge the ledger of {remote}"):
+                maintain(repository)
+                return True
+    raise WriteFailed(
+        f"the branch {repository.branch} moved {ATTEMPTS} times in a row", "try again"
+    )
+
+
+def _their_root(reader: Reader, theirs: str, remote: str) -> str:
+    try:
+        return root_tree(reader, theirs)
+    except Unreadable as error:
+        raise Unreadable(f"the ledger of {remote}: {error.message}", error.hint) from error
+
+
+def _is_ancestor(repository: Repository, earlier: str, later: str) -> bool:
+    try:
+        repository.git("merge-base", "--is-ancestor", earlier, later)
+    except GitFailed as error:
+        if error.code == 1:
+            return False
+        raise
+    return True
+
+
+def _fetch(repository: Repository, remote: str, show: bool) -> None:
+    refspec = f"+{repository.ref}:{repository.tracking_ref(remote)}"
+    done = repository.talk("fetch", "--no-tags", *_progress(show), remote, refspec, show=show)
+    if done.returncode and "couldn't find remote ref" not in done.stderr:
+        raise _unreachable(remote, done)
+
+
+def _push(repository: Repository, remote: str, show: bool) -> bool:
+    """Pushes once; False if the remote has moved on since it was last seen."""
+    refspec = f"{repository.ref}:{repository.ref}"
+    done = repository.talk("push", "--porcelain", *_progress(show), remote, refspec, show=show)
+    refused = [line for line in done.stdout.splitlines() if line.startswith("!")]
+    if done.returncode and not refused:
+        raise _unreachable(remote, done)
+    for line in refused:
+        reason = line.split("\t")[-1]
+        behind = (
+            "fetch first",
+            "non-fast-forward",
+            "stale info",
+            "cannot lock ref",
+            "incorrect old",
+        )
+        if not any(sign in reason for sign in behind):
+            raise RemoteFailed(f"{remote} refused the ledger: {reason}", _last_line(done.stderr))
+    if not refused:
+        # git does this itself only where the remote's fetch rule covers the branch.
+        repository.git("update-ref", repository.tracking_ref(remote), repository.ref)
+    return not refused
+
+
+def _progress(show: bool) -> tuple[str, ...]:
+    return ("--progress",) if show else ("--quiet",)
+
+
+def _unreachable(remote: str, done: subprocess.CompletedProcess[str]) -> RemoteFailed:
+    return RemoteFailed(
+        f"{remote} cannot be reached: {_last_line(done.stderr) or 'git says why above'}",
+        f"check 'git ls-remote {remote}'; what is here is safe and can be sent later",
+    )
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.startswith(("fatal:", "error:", "remote:"))]
+    return lines[0].partition(": ")[2] if lines else " ".join(text.split())[:200]

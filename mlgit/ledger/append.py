@@ -33,6 +33,7 @@ from mlgit.ledger.repository import ZERO, GitFailed, Repository
 
 LOCK_SECONDS = 10.0  # a holder that is stopped must not stop everybody else
 ATTEMPTS = 50
+BEGIN = "begin the ledger\n"
 MAINTENANCE_SECONDS = 60.0
 
 
@@ -64,12 +65,19 @@ def append(
         with locked(repository):
             for attempt in range(ATTEMPTS):
                 old, tip = base_commits(reader, repository)
-                root = root_tree(reader, tip) if tip else None
+                # The first parent of a ledger's commit is a ledger's commit, always; so
+                # the first of all stands alone.
+                tip = tip or write_commit(
+                    repository, store, insert(reader, store, None, {}), [], BEGIN
+                )
+                root = root_tree(reader, tip)
                 new_root = insert(reader, store, root, blobs)
-                if tip and new_root == root and code is None:
+                parents = [tip, code] if code else [tip]
+                commit = tip
+                if new_root != root:
+                    commit = write_commit(repository, store, new_root, parents, message)
+                elif tip == old:
                     return tip
-                parents = [parent for parent in (tip, code) if parent]
-                commit = write_commit(repository, store, new_root, parents, message)
                 if swap(repository, commit, old, message):
                     break
                 time.sleep(random.uniform(0, 0.01 * (attempt + 1)))

@@ -15,6 +15,7 @@ from mlgit.errors import NotFound, RemoteFailed, Unreadable, WriteFailed
 from mlgit.ledger import snapshot, walk
 from mlgit.ledger.append import (
     ATTEMPTS,
+    BEGIN,
     append,
     commit_at,
     locked,
@@ -82,7 +83,7 @@ def init(repository: Repository) -> Beginning:
                 return Beginning("followed", unreachable)
     finally:
         reader.close()
-    append(repository, {}, "begin the ledger\n")
+    append(repository, {}, BEGIN)
     return Beginning("made", unreachable)
 
 

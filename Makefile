@@ -18,6 +18,7 @@ venv: ## the virtual environment .venv, with mlgit editable and all tools
 	@sh tools/setup.sh env .venv pyproject.toml -- -e '.[examples]' --group dev
 
 lint: venv ## ruff (rules and format) and mypy
+	@echo "lint: ruff, mypy"
 	@$(PY) -m ruff check --quiet .
 	@$(PY) -m ruff format --check --quiet .
 	@$(PY) -m mypy --no-error-summary
@@ -26,7 +27,7 @@ test: lint ## lint, then all tests; ARGS go to pytest: make test ARGS="-k query"
 	@sh tools/setup.sh programs ssh-keygen
 	@$(PY) -m pytest -q -n auto $(ARGS)
 
-demo: venv ## mlgit on real data in a scratch repository; ARGS="--keep PATH" keeps it
+demo: venv ## mlgit on real data in a scratch repository; ARGS=FOLDER keeps it
 	@$(PY) examples/demo.py $(ARGS)
 
 bench: ## side by side with MLflow and DVC, in an environment of its own (1 GB)

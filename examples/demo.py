@@ -62,7 +62,12 @@ class Shell:
         show_command(line)
         lines = []
         process = subprocess.Popen(
-            shlex.split(line), cwd=self.cwd, env=self.env, text=True, stdout=subprocess.PIPE
+            shlex.split(line),
+            cwd=self.cwd,
+            env=self.env,
+            stdin=subprocess.DEVNULL,  # nobody is there to answer a question
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert process.stdout is not None
         for text in process.stdout:
@@ -152,8 +157,8 @@ def demo(scratch: Path) -> None:
     sh("mlgit show boosting-slow")
     sh("mlgit diff boosting boosting-slow")
     found = sh("mlgit log --where 'params.model = boosting' --json", most=30)
-    if not json.loads(found):
-        raise Failed("--json printed no runs")
+    if len(json.loads(found)["mlgit.log/v1"]) != 2:
+        raise Failed("--json did not print the two runs of that model")
 
     heading("Shared through git alone: push, clone, read")
     sh("git init --quiet --bare ../remote.git")
@@ -162,13 +167,13 @@ def demo(scratch: Path) -> None:
     sh("mlgit push")
     sh("git clone --quiet ../remote.git ../clone")
     sh.cd("../clone")
-    sh("mlgit pull")
     there = sh("mlgit log")
     if there != here:
         raise Failed("the clone's table is not the same as the first repository's")
     print("\nThe same table, line by line.")
 
     heading("It is an ordinary branch: one commit per run")
+    sh.cd("../project")
     sh("git log mlgit --first-parent --oneline")
 
 

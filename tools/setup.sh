@@ -84,7 +84,6 @@ environment() {
     fi
 
     start=$(date +%s)
-    log=$(mktemp)
     if [ ! -d "$dir" ]; then
         # Debian and Ubuntu keep this part of Python in a package of its own.
         if ! "$python" -c 'import ensurepip' 2>/dev/null; then
@@ -92,8 +91,12 @@ environment() {
                 "environments; on Debian or Ubuntu: sudo apt-get install python$version-venv"
         fi
         say "making $dir with Python $version"
-        quietly "$log" "$python" -m venv "$dir" || { rm -rf "$dir"; die "that did not work"; }
     fi
+    log=$(mktemp)
+    [ -d "$dir" ] || quietly "$log" "$python" -m venv "$dir" || {
+        rm -rf "$dir"
+        die "$python could not make it"
+    }
     # Older ones do not know --group.
     quietly "$log" "$dir/bin/python" -m pip install --disable-pip-version-check 'pip>=25.1' ||
         die "pip could not be updated"

@@ -1,13 +1,14 @@
-"""What `mlgit doctor` looks at: the repository, the ledger, the journals, the cache."""
+"""What `mlgit doctor` looks at: the repository, the journals, the ledger, its sharing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
-from mlgit import names
+from mlgit import names, records
 from mlgit.errors import MlgitError, NotFound, Unreadable
-from mlgit.ledger import Ledger, sync, walk
+from mlgit.ledger import Ledger, Repository, sync, walk
 from mlgit.ledger.append import checked_out
 from mlgit.tracking import finish, journal
 
@@ -21,14 +22,9 @@ class Finding(NamedTuple):
     hint: str | None = None
 
 
-def examine(path: str = ".") -> Iterator[Finding]:
-    """Yields what is well and what is not, from the repository inwards.
-
-    Raises:
-        NotARepository: there is no repository to look at.
-    """
-    with Ledger(path) as ledger:
-        repository = ledger.repository
+def examine(repository: Repository) -> Iterator[Finding]:
+    """Yields what is well and what is not, from the repository inwards."""
+    with Ledger(repository) as ledger:
         version = repository.line("version").split()[2]
         yield Finding("ok", f"git {version}, repository {repository.common_dir}")
         yield _identity(ledger)
@@ -74,17 +70,21 @@ def _journals(ledger: Ledger) -> Iterator[Finding]:
 
 def _records(ledger: Ledger, root: str) -> Iterator[Finding]:
     """Reads every file of the ledger."""
-    runs = 0
-    problems: list[walk.Problem] = list(walk.stray(ledger.repository, root))
-    for found in walk.load_runs(ledger.reader, walk.run_folders(ledger.reader, root)):
-        if isinstance(found, walk.Problem):
-            problems.append(found)
-            continue
-        runs += 1
-    problems += walk.bad_facts(ledger.reader, root)
-    for problem in problems:
-        yield Finding("problem", f"{names.shown(problem.path, 120)}: {problem.message}")
-    yield Finding("ok", f"{runs:,} runs can be read, {len(problems)} problems")
+    reader, runs = ledger.reader, 0
+    everything = chain(
+        walk.stray(ledger.repository, root),
+        walk.load_runs(reader, walk.run_folders(reader, root)),
+        walk.load_experiments(reader, root),
+    )
+    try:
+        for found in everything:
+            runs += isinstance(found, records.Run)
+            if isinstance(found, walk.Problem):
+                where = "" if found.message.startswith(found.path) else f"{names.shown(found.path, 120)} "
+                yield Finding("problem", where + found.message)
+    except Unreadable as error:
+        yield Finding("problem", error.message, error.hint)
+    yield Finding("ok", f"{_counted(runs)} can be read")
 
 
 def _sharing(ledger: Ledger) -> Iterator[Finding]:
@@ -92,6 +92,12 @@ def _sharing(ledger: Ledger) -> Iterator[Finding]:
     if waiting is None:
         yield Finding("note", "no git remote shares this ledger", "git remote add origin URL")
     elif waiting:
-        yield Finding("note", f"{waiting:,} runs have news that is not pushed", "mlgit push")
+        news = f"{_counted(waiting)} {'is' if waiting == 1 else 'are'} new or changed"
+        remote = ledger.repository.remote
+        yield Finding("note", f"{news} since the last push to {remote}", "mlgit push")
     else:
         yield Finding("ok", f"everything is pushed to {ledger.repository.remote}")
+
+
+def _counted(runs: int) -> str:
+    return f"{runs:,} run" + "s" * (runs != 1)

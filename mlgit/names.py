@@ -15,7 +15,7 @@ import time
 import unicodedata
 from datetime import datetime, timezone
 from typing import NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from mlgit.errors import Invalid
 
@@ -114,7 +114,9 @@ def timestamp(seconds: float) -> str:
 
 
 def seconds(stamp: str) -> float:
-    """Returns the seconds since 1970 of a stored time.
+    """Returns the seconds since 1970 of a stored time; the inverse of `timestamp`.
+
+    One spelling only, so that times sort as texts.
 
     Raises:
         Invalid: the text is not such a time.
@@ -123,12 +125,14 @@ def seconds(stamp: str) -> float:
     0.25
     """
     try:
-        moment = datetime.fromisoformat(stamp.replace("Z", "+00:00"))
-        if moment.tzinfo is None:
-            raise ValueError("no time zone")
-        return moment.timestamp()
-    except (ValueError, OverflowError) as error:
-        raise Invalid(f"{shown(stamp)} is not a time in UTC") from error
+        if not _TIME.fullmatch(stamp):
+            raise ValueError("another spelling")
+        return datetime.fromisoformat(stamp[:-1] + "+00:00").timestamp()
+    except ValueError as error:
+        raise Invalid(f"{shown(stamp)} is not a time in UTC with microseconds") from error
+
+
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 
 
 # --- paths on the branch -------------------------------------------------------------
@@ -163,6 +167,14 @@ def experiment_fact_file(name: str, fact_id: str) -> str:
     return f"{experiment_folder(name)}/facts/{fact_id}.json"
 
 
+def remote_folder(name: str) -> str:
+    return f"remotes/{encode(name)}"
+
+
+def remote_fact_file(name: str, fact_id: str) -> str:
+    return f"{remote_folder(name)}/facts/{fact_id}.json"
+
+
 def environment_file(digest: str) -> str:
     return f"environments/{digest}.json"
 
@@ -170,13 +182,14 @@ def environment_file(digest: str) -> str:
 class Place(NamedTuple):
     """What a path on the branch is: of which thing, and which part of it."""
 
-    kind: str  # "run", "experiment", "environment", "mark" or "other"
-    owner: str  # run id, experiment name or environment hash; "" for the rest
+    kind: str  # "run", "experiment", "remote", "environment", "mark" or "other"
+    owner: str  # run id, experiment's or remote's name, environment hash; "" for the rest
     part: str  # the path below the owner's folder
 
 
 _RUN_PLACE = re.compile(r"runs/(\d{4}/\d\d/\d\d)/([^/]+)/(.+)")
 _EXPERIMENT_PLACE = re.compile(r"experiments/([^/]+)/(.+)")
+_REMOTE_PLACE = re.compile(r"remotes/([^/]+)/(.+)")
 _ENVIRONMENT_PLACE = re.compile(r"environments/([0-9a-f]{64})\.json")
 
 
@@ -199,6 +212,10 @@ def place(path: str) -> Place:
         name = decode(folder)
         if name is not None:
             return Place("experiment", name, part)
+    elif match := _REMOTE_PLACE.fullmatch(path):
+        name, part = match.groups()
+        if is_remote_name(name):
+            return Place("remote", name, part)
     elif match := _ENVIRONMENT_PLACE.fullmatch(path):
         return Place("environment", match[1], "")
     elif path == MARK:
@@ -212,19 +229,22 @@ def place(path: str) -> Place:
 def encode(name: str) -> str:
     """Returns a name as one safe path component, percent-encoding what is not.
 
-    Letters and digits of any script, `_`, `-` and inner dots stay readable. A
-    leading dot is encoded, so neither `..` nor any spelling of `.git` can arise.
+    ASCII letters and digits, `_`, `-`, inner dots and what other scripts write with
+    stay readable. A leading dot is encoded, so neither `..` nor any spelling of
+    `.git` can arise, and so is a final one, which Windows drops.
 
     >>> encode("team/churn"), encode("..")
     ('team%2Fchurn', '%2E%2E')
     """
-    dots = len(name) - len(name.lstrip("."))
-    tail = "".join(
-        char if char.isalnum() or char in "_-." else quote(char, safe="") for char in name[dots:]
-    ).replace("~", "%7E")  # which quote() leaves, and "git~1" opens ".git" on NTFS
-    if tail.endswith("."):  # Windows drops a final dot, and two names would meet
-        tail = tail[:-1] + "%2E"
-    return "%2E" * dots + tail
+    return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), name)
+
+
+# By number, not by Unicode category: categories change with the version of Unicode, and
+# one name would lie in two places. Beyond ASCII it is controls, the soft hyphen, General
+# Punctuation with its blanks and directions, and the byte order mark.
+_UNSAFE = re.compile(
+    "[^0-9A-Za-z_.\\-\u00a1-\u00ac\u00ae-\u1fff\u2070-\ufefe\uff00-\U0010ffff]|^\\.+|\\.\\Z"
+)
 
 
 def decode(component: str) -> str | None:
@@ -249,6 +269,28 @@ def experiment_name(name: str) -> str:
             f"keep it below {NAME_LIMIT} bytes; a long text belongs in a note",
         )
     return name
+
+
+def remote_name(name: str) -> str:
+    """Returns the name if a data remote may have it: what git and DVC allow in a section.
+
+    Raises:
+        Invalid: anything but ASCII letters, digits, `_` and `-`, or over 100 characters.
+    """
+    if not is_remote_name(name):
+        raise Invalid(
+            f"a data remote cannot be called {shown(name)}",
+            "use letters, digits, '_' and '-', and begin with a letter or digit",
+        )
+    return name
+
+
+def is_remote_name(name: str) -> bool:
+    """Tells whether a data remote may have this name; `encode` leaves it as it is."""
+    return isinstance(name, str) and _REMOTE_NAME.fullmatch(name) is not None
+
+
+_REMOTE_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}")
 
 
 def run_name(name: str) -> str:
@@ -294,10 +336,39 @@ def artifact_path(path: str) -> str:
     return text
 
 
+def member_path(path: str) -> str:
+    """Returns the path of a file in a folder's manifest, unchanged, if it stays in the folder.
+
+    Not normalised and not restricted to what git allows, because the folder's hash
+    depends on every byte of it.
+
+    Raises:
+        Invalid: absolute, with `..`, empty parts, or anything that opens `.git`.
+    """
+    if isinstance(path, str):
+        parts = path.split("/")
+        if _is_unicode(path) and not any(
+            part in ("", ".", "..") or "\0" in part or _REPOSITORY.fullmatch(_IGNORED.sub("", part))
+            for part in parts
+        ):
+            return path
+    raise Invalid(f"the path {shown(path)} cannot be in a folder of the data store")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 # What macOS ignores in file names, so that ".g\u200cit" opens ".git" there (git's own
 # list, in utf8.c: next_hfs_char).
 _IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
-_DOT_GIT = re.compile(r"\.git[ .]*(:.*)?|git~\d+|\.gitmodules[ .]*(:.*)?", re.IGNORECASE)
+# And what NTFS takes for it (path.c: is_ntfs_dotgit).
+_DOT_GIT = re.compile(r"(\.git|git~\d+|\.gitmodules)[ .]*(:.*)?", re.IGNORECASE | re.DOTALL)
+_REPOSITORY = re.compile(r"(\.git|git~\d+)[ .]*(:.*)?", re.IGNORECASE | re.DOTALL)
 
 
 def is_safe_component(name: str) -> bool:
@@ -328,4 +399,4 @@ def _text(what: str, text: str) -> str:
 def shown(text: object, limit: int = 60) -> str:
     """Returns a value quoted for a message: escaped, and cut if long."""
     quoted = ascii(text) if isinstance(text, str) and not text.isprintable() else repr(text)
-    return quoted if len(quoted) <= limit else quoted[: limit - 2] + "…" + quoted[0]
+    return quoted if len(quoted) <= limit else quoted[: limit - 2] + "…" + quoted[-1]

@@ -164,15 +164,14 @@ def runs(
         QueryError: the condition or the sort keys cannot be read.
         NotFound: there are no runs yet, or no such experiment.
     """
-
-    def warn(message: str) -> None:
-        warnings.warn(message, MlgitWarning, stacklevel=4)
-
+    problems: list[str] = []
     with Ledger(repository) as ledger:
         found = saved.select(
-            ledger, where, sort, limit, experiment=experiment, deleted=deleted, warn=warn
+            ledger, where, sort, limit, experiment=experiment, deleted=deleted, warn=problems.append
         )
-        return Runs(SavedRun(record, ledger.repository) for record in found)
+    for problem in problems:
+        warnings.warn(problem, MlgitWarning, stacklevel=2)
+    return Runs(SavedRun(record, ledger.repository) for record in found)
 
 
 def get_run(run: str, *, repository: str | os.PathLike[str] = ".") -> SavedRun:

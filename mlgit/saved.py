@@ -10,18 +10,20 @@ import base64
 import contextlib
 import hashlib
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from mlgit import data, names, query, records
-from mlgit.errors import NotFound, Unreadable
+from mlgit.errors import Invalid, NotFound, Unreadable
 from mlgit.ledger import Ledger, append, walk
 from mlgit.ledger.index import Progress, attributes, flat_params
 from mlgit.ledger.repository import Repository
 from mlgit.records import Experiment, Fact, History, Pointer, Run
 from mlgit.records import history as histories
+from mlgit.records.folding import history_of
 
 HEADLINE_METRICS = 3
 SYSTEM = "system/"  # metrics of the machine; kept, but not what a run is about
@@ -50,6 +52,7 @@ def save(
     and the branch keeps a reduced one that has the same extremes.
 
     Raises:
+        Invalid: the record is larger than a reader takes.
         WriteFailed, Unreadable: see `mlgit.ledger.append`; nothing changed.
     """
     content: dict[str, bytes] = {}
@@ -64,10 +67,20 @@ def save(
     if environment is not None:
         listing = records.canonical(environment)
         digest = hashlib.sha256(listing).hexdigest()
-        content[names.environment_file(digest)] = listing
+        content[names.environment_file(digest)] = _fitting("environment", listing)
     run = msgspec.structs.replace(run, outputs=outputs, environment=digest or run.environment)
-    content[names.run_file(run.id, names.RUN_FILE)] = records.dump_run(run)
+    content[names.run_file(run.id, names.RUN_FILE)] = _fitting("run", records.dump_run(run))
     return append(repository, content, _message(run), code)
+
+
+def _fitting(kind: str, record: bytes) -> bytes:
+    if len(record) > records.SIZE_LIMITS[kind]:
+        raise Invalid(
+            f"the record of the {kind} has {len(record):,} bytes, "
+            f"{records.SIZE_LIMITS[kind]:,} are allowed",
+            "log long lists and texts as artifacts, not as params",
+        )
+    return record
 
 
 def _pack_history(repository: Repository, history: History) -> tuple[bytes, Pointer | None]:
@@ -81,10 +94,11 @@ def _pack_history(repository: Repository, history: History) -> tuple[bytes, Poin
         size=len(whole),
         stored="dvc",
     )
-    points = histories.REDUCED_POINTS
-    while len(packed := histories.dump(histories.reduce(history, points))) > _PACKED_LIMIT:
-        points //= 2
-    return packed, pointer
+    for points in (histories.REDUCED_POINTS, 250, 60, 16, 4):
+        packed = histories.dump(histories.reduce(history, points))
+        if len(packed) <= _PACKED_LIMIT:
+            return packed, pointer
+    return histories.dump({}), pointer  # of so many metrics even the outlines are too long
 
 
 _PACKED_LIMIT = records.SIZE_LIMITS["metrics"] // 2
@@ -157,7 +171,7 @@ def _counted(run_ids: Sequence[str]) -> str:
 
 def _told(content: Mapping[str, Any]) -> str:
     text = "=".join(str(value) for value in content.values() if isinstance(value, str) and value)
-    line = " ".join(text.split())
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return f": {line[:57]}…" if len(line) > 58 else f": {line}" if line else ""
 
 
@@ -195,7 +209,7 @@ def select(
             warn(problem.message)
     fields = [_ID, _EXPERIMENT, _DELETED, *condition.fields, *(key.field for key in keys)]
     ids, columns = index.columns(fields)
-    known = experiments(ledger)
+    known = experiments(ledger, warn)
     titles, hidden = _shown_experiments(columns, known, ids, deleted)
     columns[1] = titles
     columns[3:] = [
@@ -215,14 +229,14 @@ def select(
     if keys:
         column_of = dict(zip(fields[3:], columns[3:], strict=True))
         chosen = query.sort_rows(chosen, keys, lambda i, field: column_of[field][i])
-    return load(ledger, [ids[i] for i in chosen[:limit]])
+    return _load(ledger, [ids[i] for i in chosen[:limit]], known)
 
 
 def _newest(
     ledger: Ledger, limit: int, deleted: bool, warn: Callable[[str], None] | None
 ) -> list[Run]:
     """Returns the newest runs by walking the day folders, needing no index."""
-    known = experiments(ledger)
+    known = experiments(ledger, warn)
     found: list[Run] = []
     folders = walk.run_folders(ledger.reader, ledger.root)
     step = max(limit, 16)
@@ -268,7 +282,10 @@ def _shown_experiments(
 
 def load(ledger: Ledger, run_ids: Sequence[str]) -> list[Run]:
     """Returns these saved runs, in order; those that cannot be read are left out."""
-    known = experiments(ledger)
+    return _load(ledger, run_ids, experiments(ledger))
+
+
+def _load(ledger: Ledger, run_ids: Sequence[str], known: Mapping[str, Experiment]) -> list[Run]:
     folders = walk.find_folders(ledger.reader, ledger.root, run_ids)
     found = walk.load_runs(ledger.reader, folders)
     return [_titled(run, known) for run in found if isinstance(run, Run)]
@@ -298,25 +315,25 @@ def find(ledger: Ledger, name: str) -> Run:
             return _load_one(ledger, ids[0])
         if ids:
             raise NotFound(f"{len(ids)} runs begin with {name}", _choices(ids))
-    ids, (titles,) = ledger.index().columns([_NAME])
-    matching = sorted(
-        (run_id for run_id, title in zip(ids, titles, strict=True) if title == name), reverse=True
-    )
+    title = unicodedata.normalize("NFC", name)  # as it was stored
+    ids, columns = ledger.index().columns([_ID, _EXPERIMENT, _DELETED, _NAME])
+    matching = [i for i, stored in enumerate(columns[3]) if stored == title]
     if len(matching) > 1:
-        present = [run.id for run in load(ledger, matching) if run.deleted is None]
-        matching = present or matching
+        _, hidden = _shown_experiments(columns, experiments(ledger), ids, deleted=False)
+        matching = [i for i in matching if not hidden[i]] or matching
     if len(matching) == 1:
-        return _load_one(ledger, matching[0])
+        return _load_one(ledger, ids[matching[0]])
     if matching:
-        raise NotFound(f"{len(matching)} runs are named {names.shown(name)}", _choices(matching))
-    raise NotFound(f"there is no run {names.shown(name)}", _nearest(name, titles))
+        chosen = sorted((ids[i] for i in matching), reverse=True)
+        raise NotFound(f"{len(chosen)} runs are named {names.shown(name)}", _choices(chosen))
+    raise NotFound(f"there is no run {names.shown(name)}", _nearest(name, columns[3]))
 
 
 def _find_by_rank(ledger: Ledger, name: str) -> Run:
-    verb, colon, key = name.partition(":")
+    verb, _, key = name.partition(":")
     if name == "@latest":
         found = select(ledger, limit=1)
-    elif verb == "@best" and colon:
+    elif verb == "@best" and key.strip():
         field = query.parse_sort(key)[0].field
         found = select(ledger, where=f"{field} is not null", sort=key, limit=1)
     else:
@@ -330,7 +347,7 @@ def _find_by_rank(ledger: Ledger, name: str) -> Run:
 
 def _load_one(ledger: Ledger, run_id: str) -> Run:
     (folder,) = walk.find_folders(ledger.reader, ledger.root, [run_id])
-    (run,) = walk.load_runs(ledger.reader, [folder])
+    run = next(walk.load_runs(ledger.reader, [folder]))
     if isinstance(run, walk.Problem):
         raise Unreadable(run.message, "list all damage: mlgit doctor")
     return _titled(run, experiments(ledger))
@@ -368,10 +385,11 @@ def history(ledger: Ledger, run: Run) -> History:
     found = histories.load(stored, path) if stored is not None else {}
     for later in walk.run_facts(ledger.reader, ledger.root, run.id):
         if later.kind == "metrics":
-            for key, columns in later.data.get("history", {}).items():
-                points = found.setdefault(key, records.Points())
-                for point in histories.rows(histories.from_columns(columns)):
-                    points.append(*point)
+            with contextlib.suppress(KeyError, AttributeError, Unreadable):  # as `fold` does
+                for key, points in history_of(later).items():
+                    known = found.setdefault(key, records.Points())
+                    for point in histories.rows(points):
+                        known.append(*point)
     return found
 
 
@@ -379,13 +397,16 @@ def artifacts(ledger: Ledger, run: Run) -> dict[str, bytes]:
     """Returns the run's artifacts that lie on the branch, by path.
 
     Raises:
-        Unreadable: one is no plain file, or too large.
+        Unreadable: one is no plain file, too large, or would leave its folder.
     """
     found: dict[str, bytes] = {}
     folder = names.run_folder(run.id) + "/files"
-    for path, _ in walk.list_files(ledger.reader, ledger.root, folder):
-        limit = records.SIZE_LIMITS["file"]
-        found[path] = walk.read_file(ledger.reader, ledger.root, f"{folder}/{path}", limit) or b""
+    limit = records.SIZE_LIMITS["file"]
+    for path, content in walk.read_files(ledger.reader, ledger.root, folder, limit):
+        try:
+            found[names.artifact_path(path)] = content
+        except Invalid as error:
+            raise Unreadable(f"in {folder}: {error.message}") from error
     for later in walk.run_facts(ledger.reader, ledger.root, run.id):
         if later.kind == "artifact":
             with contextlib.suppress(KeyError, TypeError, ValueError):
@@ -414,9 +435,18 @@ def environment(ledger: Ledger, run: Run) -> dict[str, Any] | None:
     return records.parse(content, path)
 
 
-def experiments(ledger: Ledger) -> dict[str, Experiment]:
-    """Returns what facts say of experiments, by the name their runs store."""
-    return walk.load_experiments(ledger.reader, ledger.root)
+def experiments(ledger: Ledger, warn: Callable[[str], None] | None = None) -> dict[str, Experiment]:
+    """Returns what facts say of experiments, by the name their runs store.
+
+    `warn` is told of facts that cannot be read.
+    """
+    known = {}
+    for found in walk.load_experiments(ledger.reader, ledger.root):
+        if isinstance(found, Experiment):
+            known[found.name] = found
+        elif warn:
+            warn(found.message)
+    return known
 
 
 def find_experiment(ledger: Ledger, title: str) -> list[str]:
@@ -434,6 +464,7 @@ def find_experiment(ledger: Ledger, title: str) -> list[str]:
 
 def _experiment_title(name: str, known: Mapping[str, Experiment], titles: Iterable[str]) -> str:
     """Returns the title that a person means: a present one, or one of before a rename."""
+    name = unicodedata.normalize("NFC", name)  # as it was stored
     present = set(titles)
     if name in present:
         return name

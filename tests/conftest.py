@@ -12,9 +12,14 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from mlgit import names, records
+from mlgit.ledger import append, open_repository
+from mlgit.records import Run
 
 ON_CI = os.environ.get("CI") == "true"
 
@@ -41,6 +46,27 @@ GITCONFIG = """\
 FIRST_COMMIT = "2026-01-01T12:00:00+00:00"
 _FOREIGN = ("GIT_", "MLGIT_", "XDG_", "SSH_", "GPG_")
 _FOREIGN_NAMES = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "PAGER", "EDITOR")
+
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden", action="store_true", help="write the expected texts anew; then read them"
+    )
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
+    """Compares a text with the file that keeps it, or writes it with --update-golden."""
+
+    def check(path: Path, text: str) -> None:
+        if request.config.getoption("--update-golden"):
+            path.write_text(text, "utf-8")
+        assert text == path.read_text("utf-8"), "if that is better: pytest --update-golden"
+
+    return check
 
 
 @pytest.fixture(autouse=True)
@@ -146,3 +172,53 @@ def bare(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture
+def showcase(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A copy of the showcase (see showcase.py), as working directory."""
+    from showcase import build
+
+    made = tmp_path_factory.getbasetemp() / "showcase"
+    if not made.exists():
+        build(made)
+    path = shutil.copytree(made, tmp_path / "showcase")
+    monkeypatch.chdir(path)
+    return path
+
+
+def users_own(path: Path) -> dict[str, object]:
+    """Returns everything in a repository that is the user's, to be compared before and after."""
+    git_dir = Path(git("rev-parse", "--absolute-git-dir", cwd=path).rstrip("\n"))
+    look = {"GIT_OPTIONAL_LOCKS": "0"}
+    index = git_dir / "index"
+    refs = git("for-each-ref", cwd=path).splitlines()
+    files = [file for file in path.rglob("*") if ".git" not in file.parts and not file.is_dir()]
+    own: dict[str, object] = {
+        "HEAD": (git_dir / "HEAD").read_bytes(),
+        "index": index.read_bytes() if index.exists() else None,
+        "refs": [ref for ref in refs if "\trefs/heads/mlgit" not in ref and "mlgit/" not in ref],
+        "files": {file: file.is_symlink() or file.read_bytes() for file in files},
+    }
+    if git_dir != path:  # not bare
+        own["status"] = git("status", "--porcelain=v2", "--branch", cwd=path, env=look)
+        own["stash"] = git("stash", "list", cwd=path)
+    return own
+
+
+def make_run(ms: int | None = None, **fields: Any) -> Run:
+    """Returns a record with an id of its own, of the time given or of now."""
+    run_id = names.new_id(ms)
+    started = names.timestamp(names.id_ms(run_id) / 1000)
+    by = records.Person(name="Ada Example", email="ada@example.org")
+    fixed: dict[str, Any] = {"id": run_id, "experiment": "exp", "status": "finished"}
+    return Run(**(fixed | {"started": started, "ended": started, "by": by} | fields))
+
+
+def add_runs(path: Path, *runs: Run) -> list[str]:
+    """Adds runs to the ledger in one commit, which is quicker than saving each."""
+    files = {names.run_file(run.id, names.RUN_FILE): records.dump_run(run) for run in runs}
+    append(open_repository(path), files, f"import {len(runs)} runs\n")
+    return [run.id for run in runs]

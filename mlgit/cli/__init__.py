@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import os
 import sys
 import warnings
@@ -48,9 +49,12 @@ class _Shown(click.ClickException):
         self.hint = error.hint
 
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(f"Error: {self.message}", err=True)
+        # A message may quote what others wrote into the ledger, or what their server says.
+        from mlgit.cli.output import clean_block
+
+        click.echo(f"Error: {clean_block(self.message)}", err=True)
         if self.hint:
-            click.echo(f"Hint: {self.hint}", err=True)
+            click.echo(f"Hint: {clean_block(self.hint)}", err=True)
 
 
 class Lazy(click.Group):
@@ -89,9 +93,12 @@ class Lazy(click.Group):
                 return super().invoke(ctx)
             except MlgitError as error:
                 raise _Shown(error) from error
+            except (KeyboardInterrupt, click.Abort):
+                click.echo("\nStopped.", err=True)
+                ctx.exit(130)
             finally:
-                if ctx.invoked_subcommand not in ("recover", "completion", None):
-                    _offer_recovery()
+                if ctx.obj and ctx.invoked_subcommand not in ("recover", "doctor"):
+                    _offer_recovery(ctx.obj)
 
 
 def _show_warning(
@@ -102,20 +109,21 @@ def _show_warning(
     file: Any = None,
     line: str | None = None,
 ) -> None:
-    click.echo(f"Warning: {message}", err=True)
+    from mlgit.cli.output import warn
+
+    warn(str(message))
 
 
-def _offer_recovery() -> None:
-    """Says on stderr that there are dead runs to save; a glance at one folder."""
-    from mlgit.ledger import open_repository
+def _offer_recovery(repository: Any) -> None:
+    """Says on stderr that there are dead runs to save."""
+    from mlgit.cli.place import has_journals
 
     with contextlib.suppress(MlgitError, OSError):
-        common = open_repository().common_dir
-        if not any((common / "mlgit" / "live").glob("*.jsonl")):
+        if not has_journals(repository):
             return
         from mlgit.tracking.finish import dead_runs
 
-        if dead := len(dead_runs(common)):
+        if dead := len(dead_runs(repository.common_dir)):
             runs = "run" if dead == 1 else "runs"
             click.echo(f"{dead} {runs} ended without being saved; save: mlgit recover", err=True)
 
@@ -123,13 +131,17 @@ def _offer_recovery() -> None:
 @click.group(
     cls=Lazy,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Runs are committed to the branch 'mlgit' of this git repository; "
-    "your working tree and index are never touched.",
+    epilog="""\b
+Runs are committed to the branch 'mlgit' of this git repository; your working tree
+and index are never touched. How to log them: python -c 'import mlgit; help(mlgit)'""",
 )
 @click.option("-C", "folder", metavar="FOLDER", help="Work as if started in FOLDER.")
-@click.version_option(__version__, prog_name="mlgit")
-def cli(folder: str | None) -> None:
+@click.version_option(__version__, prog_name="mlgit", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, folder: str | None) -> None:
     """Experiment tracking inside the git repository: no server, no database, no account."""
+    if os.environ.get("NO_COLOR"):  # https://no-color.org
+        ctx.color = False
     if folder:
         try:
             os.chdir(folder)
@@ -139,9 +151,7 @@ def cli(folder: str | None) -> None:
 
 def main() -> None:
     """The entry point of the program `mlgit`."""
-    try:
-        cli.main(prog_name="mlgit")
-    except BrokenPipeError:
-        # `mlgit log | head`: nobody reads on. Python would complain while closing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name need not fit the locale
+    cli.main(prog_name="mlgit")

@@ -17,7 +17,10 @@ Examples:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion_command(ctx: click.Context, shell: str) -> None:
-    """Print a script that completes commands and options with the Tab key."""
+    """Print a script for your shell's Tab key.
+
+    It completes commands, options, and the names of runs, experiments and remotes.
+    """
     kind = get_completion_class(shell)
     assert kind is not None
     root = ctx.find_root().command

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import click
 
 from mlgit import saved
-from mlgit.cli import output, table
+from mlgit.cli import complete, output, table
 from mlgit.cli.log import short_ids
+from mlgit.cli.place import ledger as open_ledger
 from mlgit.errors import NotFound
 from mlgit.ledger import Ledger
 from mlgit.query import Field
@@ -29,21 +31,27 @@ Examples:
   mlgit diff baseline @latest --code          # a real git diff, uncommitted work included
   mlgit diff baseline @latest --code -- src/  # of these paths only""",
 )
-@click.argument("runs", metavar="RUN RUN [RUN...] [-- PATH...]", nargs=-1, required=True)
+@click.argument(
+    "runs",
+    metavar="RUN RUN [RUN...] [-- PATH...]",
+    nargs=-1,
+    required=True,
+    shell_complete=complete.runs,
+)
 @click.option("--code", is_flag=True, help="Show the git diff between the code of two runs.")
 @click.option("--all", "everything", is_flag=True, help="Show what is equal too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def diff_command(runs: tuple[str, ...], code: bool, everything: bool, as_json: bool) -> None:
-    """Compare runs: params, metrics, tags, code, environment, artifacts."""
+    """Compare runs: params, metrics, tags, code, environment."""
     if len(runs) < 2:
         raise click.UsageError("name two runs or more")
-    with Ledger() as ledger:
+    with open_ledger() as ledger:
         count = 2 if code else len(runs)
         records = [saved.find(ledger, run) for run in runs[:count]]
         if code:
             _print_code(ledger, records, runs[2:])
             return
-        rows = list(_rows(ledger, records))
+        rows = list(_rows(ledger, records, everything))
     if not everything:
         rows = [(field, values) for field, values in rows if not _all_equal(values)]
     ids = [run.id for run in records]
@@ -51,61 +59,78 @@ def diff_command(runs: tuple[str, ...], code: bool, everything: bool, as_json: b
         content = {field: [output.json_value(value) for value in values] for field, values in rows}
         output.envelope("diff", {"runs": ids, "fields": content})
     elif rows:
-        cells = [[output.clean(field), *_shown(values)] for field, values in rows]
+        cells = [[output.clean(field), *map(_form(field), values)] for field, values in rows]
         table.echo(("", *short_ids(ids)), cells)
     else:
         click.echo("The runs differ in nothing that was recorded.", err=True)
 
 
-def _rows(ledger: Ledger, runs: Sequence[Run]) -> Iterator[tuple[str, list[Any]]]:
-    """Yields every field that one of the runs has, with the value of each."""
+def _rows(
+    ledger: Ledger, runs: Sequence[Run], everything: bool
+) -> Iterator[tuple[str, Sequence[Any]]]:
+    """Yields the fields that one of the runs has, with the value of each run."""
     for name in _ATTRIBUTES:
-        yield name, [saved.value(run, Field("attribute", name)) for run in runs]
+        yield name, output.values_of(runs, Field("attribute", name))
     yield "snapshot", [run.source.snapshot for run in runs]
     yield "arguments", [" ".join(run.source.argv) or None for run in runs]
-    for kind, of in (("param", "params"), ("metric", "metrics"), ("tag", "tags")):
-        part = "last" if kind == "metric" else ""
-        for key in sorted({key for run in runs for key in getattr(run, of)}):
-            field = Field(kind, key, part)
-            yield str(field), [saved.value(run, field) for run in runs]
+    params = {key for run in runs for key in output.leaves(run.params)}
+    metrics = {key for run in runs for key in run.metrics}
+    if not everything:
+        metrics = {key for key in metrics if not key.startswith(saved.SYSTEM)}
+    fields = [Field("param", key) for key in sorted(params)]
+    fields += [Field("metric", key, "last") for key in sorted(metrics)]
+    fields += [Field("tag", key) for key in sorted({key for run in runs for key in run.tags})]
+    for field in fields:
+        yield str(field), output.values_of(runs, field)
     for of in ("inputs", "outputs"):
         pointers = [{p.name or p.path: p.md5 for p in getattr(run, of)} for run in runs]
         for path in sorted({path for each in pointers for path in each}):
             yield f"{of}.{path}", [each.get(path) for each in pointers]
-    environments = [_flat(saved.environment(ledger, run) or {}) for run in runs]
-    for key in sorted({key for each in environments for key in each}):
-        yield f"environment.{key}", [each.get(key) for each in environments]
-
-
-def _flat(value: dict[str, Any], above: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        if isinstance(item, dict):
-            flat |= _flat(item, f"{above}{key}.")
-        else:
-            flat[above + key] = item
-    return flat
+    environments = [output.leaves(saved.environment(ledger, run) or {}) for run in runs]
+    known = [each for each in environments if each]
+    if everything or 0 < len(known) < len(runs):
+        yield "environment", [run.environment for run in runs]
+    for key in sorted({key for each in known for key in each}):
+        # A run that recorded no environment differs in that one thing, not in every package.
+        if everything or not _all_equal([each.get(key) for each in known]):
+            yield f"environment.{key}", [each.get(key) for each in environments]
 
 
 def _all_equal(values: Sequence[Any]) -> bool:
-    return all(output.text(value) == output.text(values[0]) for value in values)
+    return len({repr(value) for value in values}) == 1
 
 
-def _shown(values: Sequence[Any]) -> list[str]:
-    return [output.text(value) for value in values]
+def _form(field: str) -> Callable[[Any], str]:
+    """Returns how values of a field are shown: hashes by their beginning, durations in words."""
+    if field == "duration":
+        return output.span
+    if field in ("commit", "snapshot", "environment") or field.startswith(("inputs.", "outputs.")):
+        return lambda value: output.text(value)[:12]
+    return output.text
 
 
 def _print_code(ledger: Ledger, runs: Sequence[Run], paths: Sequence[str]) -> None:
     """Hands over to git, which knows colours, pagers and the user's own settings."""
-    commits = [run.source.snapshot or run.source.commit for run in runs]
-    for run, commit in zip(runs, commits, strict=True):
+    commits: list[str] = []
+    for run in runs:
+        commit = run.source.snapshot or run.source.commit
         if commit is None:
             raise NotFound(f"the run {run.id} recorded no code commit")
         if not ledger.has_commit(commit):
             raise NotFound(
-                f"the code of the run {run.id}, {commit[:12]}, is not in this repository",
+                f"the code of the run {run.id}, {output.clean(commit)[:12]}, "
+                "is not in this repository",
                 "fetch it where it is: git fetch; it was not kept if mlgit.code is 'sha'",
             )
+        commits.append(commit)
     sys.stdout.flush()
-    command = ["git", "diff", "--end-of-options", *map(str, commits), "--", *paths]
-    sys.exit(subprocess.run(command, cwd=ledger.repository.start, check=False).returncode)
+    if _git_diff(ledger, commits, paths, "--quiet") == 0:
+        click.echo("The code is the same.", err=True)
+    else:
+        sys.exit(_git_diff(ledger, commits, paths))
+
+
+def _git_diff(ledger: Ledger, commits: Sequence[str], paths: Sequence[str], *options: str) -> int:
+    plain = ("-c", "color.ui=false") if os.environ.get("NO_COLOR") else ()
+    command = ("git", *plain, "diff", *options, "--end-of-options", *commits, "--", *paths)
+    return subprocess.run(command, cwd=ledger.repository.start, check=False).returncode

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import IO
+from pathlib import Path
 
 import click
 
 from mlgit import names, saved
-from mlgit.cli import output
-from mlgit.errors import Invalid
-from mlgit.ledger import Ledger
+from mlgit.cli import complete, output
+from mlgit.cli.place import ledger as open_ledger
+from mlgit.cli.place import repository
+from mlgit.errors import Invalid, MlgitError
+from mlgit.records import Run
 from mlgit.tracking.active import TEXT_LIMIT
 
-_run = click.argument("run", metavar="RUN")
-_runs = click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+_run = click.argument("run", metavar="RUN", shell_complete=complete.runs)
+_runs = click.argument(
+    "runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete.runs
+)
 
 
 @click.command(
@@ -27,23 +31,40 @@ Examples:
 )
 @_run
 @click.option("-m", "--message", metavar="TEXT", help="The note, in Markdown; empty removes it.")
-@click.option("-F", "--file", type=click.File(), help="Read the note from a file; - is stdin.")
-def note_command(run: str, message: str | None, file: IO[str] | None) -> None:
+@click.option("-F", "--file", metavar="FILE", help="Read the note from a file; - is stdin.")
+def note_command(run: str, message: str | None, file: str | None) -> None:
     """Write the note of a run; it replaces the one before."""
-    with Ledger() as ledger:
-        record = saved.find(ledger, run)
+    record = _find(run)
     if file is not None:
-        message = file.read()
+        message = _read(file)
     elif message is None:
-        if not sys.stdin.isatty():
-            raise click.UsageError("give the note with -m or -F")
-        message = click.edit(record.note or "", extension=".md")
-        if message is None:
-            click.echo("The note was not changed.", err=True)
-            return
-    if len(message) > TEXT_LIMIT:
-        raise Invalid(f"the note has {len(message):,} characters, {TEXT_LIMIT:,} are allowed")
-    saved.annotate(ledger.repository, [record.id], "note", {"text": message.strip()})
+        message = _edit(record.note or "")
+    message = message.strip()
+    if message == (record.note or ""):
+        click.echo("The note was not changed.", err=True)
+        return
+    saved.annotate(repository(), [record.id], "note", {"text": _bounded("note", message)})
+    click.echo(f"{'Wrote' if message else 'Removed'} the note of {_shown(record)}.")
+
+
+def _read(file: str) -> str:
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
+    except OSError as error:
+        raise Invalid(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise Invalid(f"{file} is not a text in UTF-8") from error
+
+
+def _edit(text: str) -> str:
+    if not sys.stdin.isatty():
+        raise click.UsageError("give the note with -m or -F")
+    try:
+        editor = repository().line("var", "GIT_EDITOR")
+    except MlgitError:
+        editor = None  # then it is $EDITOR, or vi
+    edited = click.edit(text, editor=editor, extension=".md")
+    return text if edited is None else edited
 
 
 @click.command(
@@ -51,32 +72,31 @@ def note_command(run: str, message: str | None, file: IO[str] | None) -> None:
     epilog="""\b
 Examples:
   mlgit tag @latest team=growth reviewed
-  mlgit tag baseline -d reviewed""",
+  mlgit tag baseline -d reviewed
+  mlgit tag baseline                      # lists them""",
 )
 @_run
-@click.argument("tags", metavar="KEY[=VALUE]...", nargs=-1)
+@click.argument("tags", metavar="[KEY[=VALUE]]...", nargs=-1)
 @click.option("-d", "--delete", multiple=True, metavar="KEY", help="Remove this tag.")
 def tag_command(run: str, tags: tuple[str, ...], delete: tuple[str, ...]) -> None:
     """Label a run; without labels, list those it has."""
-    with Ledger() as ledger:
-        record = saved.find(ledger, run)
+    record = _find(run)
     if not tags and not delete:
         for key, value in sorted(record.tags.items()):
             click.echo(output.clean(f"{key}={value}" if value else key))
         return
-    labels = [(key, value) for key, _, value in (tag.partition("=") for tag in tags)]
-    facts = [
-        saved.fact(ledger.repository, "tag", {"key": names.key("tag", key), "value": value})
-        for key, value in labels
-    ]
+    facts = []
+    for key, _, value in (tag.partition("=") for tag in tags):
+        content = {"key": names.key("tag", key), "value": _bounded("tag", value)}
+        facts.append(saved.fact(repository(), "tag", content))
     for key in delete:
         if key not in record.tags:
-            raise Invalid(f"the run {record.id} has no tag {names.shown(key)}")
-        facts.append(saved.fact(ledger.repository, "untag", {"key": key}))
-    told = " ".join([*tags, *(f"-{key}" for key in delete)])
-    saved.add_facts(
-        ledger.repository, {record.id: facts}, f"tag run {record.id[:10]}: {output.clean(told)}"
-    )
+            known = output.listed(sorted(record.tags)) or "none"
+            raise Invalid(f"{_shown(record)} has no tag {names.shown(key)}", f"it has {known}")
+        facts.append(saved.fact(repository(), "untag", {"key": key}))
+    told = output.clean(" ".join([*tags, *(f"-{key}" for key in delete)]))
+    saved.add_facts(repository(), {record.id: facts}, f"tag run {record.id[:10]}: {told}")
+    click.echo(f"Tagged {_shown(record)}: {told}")
 
 
 @click.command("rename", epilog="\b\nExamples:\n  mlgit rename @latest baseline")
@@ -84,9 +104,10 @@ def tag_command(run: str, tags: tuple[str, ...], delete: tuple[str, ...]) -> Non
 @click.argument("name")
 def rename_command(run: str, name: str) -> None:
     """Give a run another name."""
-    with Ledger() as ledger:
-        record = saved.find(ledger, run)
-    saved.annotate(ledger.repository, [record.id], "rename", {"name": names.run_name(name)})
+    record = _find(run)
+    name = names.run_name(name)
+    saved.annotate(repository(), [record.id], "rename", {"name": name})
+    click.echo(f"Renamed {_shown(record)} to {output.clean(name)}.")
 
 
 @click.command(
@@ -113,15 +134,29 @@ def restore_command(runs: tuple[str, ...]) -> None:
 
 
 def _mark(runs: tuple[str, ...], kind: str) -> None:
-    with Ledger() as ledger:
+    with open_ledger() as ledger:
         found = {record.id: record for record in (saved.find(ledger, run) for run in runs)}
-    wanted = [
-        run_id for run_id, run in found.items() if (run.deleted is None) == (kind == "delete")
-    ]
-    for run_id in found.keys() - wanted:
-        state = "deleted already" if kind == "delete" else "not deleted"
-        click.echo(f"{run_id} is {state}.", err=True)
+    wanted = [run for run in found.values() if (run.deleted is None) == (kind == "delete")]
+    for run in found.values():
+        if run not in wanted:
+            state = "deleted already" if kind == "delete" else "not deleted"
+            click.echo(f"{_shown(run)} is {state}.", err=True)
     if wanted:
-        saved.annotate(ledger.repository, wanted, kind, {})
-        done = "Deleted" if kind == "delete" else "Restored"
-        click.echo(f"{done} {', '.join(wanted)}.")
+        saved.annotate(repository(), [run.id for run in wanted], kind, {})
+        for run in wanted:
+            click.echo(f"{'Deleted' if kind == 'delete' else 'Restored'} {_shown(run)}.")
+
+
+def _find(run: str) -> Run:
+    with open_ledger() as ledger:
+        return saved.find(ledger, run)
+
+
+def _shown(run: Run) -> str:
+    return f"{run.id[:10]} {output.title(run)}"
+
+
+def _bounded(what: str, text: str) -> str:
+    if len(text) > TEXT_LIMIT:
+        raise Invalid(f"the {what} has {len(text):,} characters, {TEXT_LIMIT:,} are allowed")
+    return text

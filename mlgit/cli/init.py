@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from mlgit.cli import output
-from mlgit.ledger import open_repository
+from mlgit.cli.place import repository
+from mlgit.ledger import sync
 
 
 @click.command(
@@ -22,18 +23,16 @@ def init_command(as_json: bool) -> None:
     Adds one branch and changes nothing else: no file, no index, no configuration.
     Where the remote has the branch already, follows it. Running it again is harmless.
     """
-    from mlgit.ledger import sync
-
-    repository = open_repository()
-    begun = sync.init(repository)
-    if as_json:
-        output.envelope("init", {"branch": repository.branch, **begun._asdict()})
-        return
+    place = repository()
+    begun = sync.init(place)
     if begun.unreachable:
         output.warn(f"{begun.unreachable}; 'mlgit pull' joins the two ledgers later")
+    if as_json:
+        output.envelope("init", {"branch": place.branch, **begun._asdict()})
+        return
     done = {
-        "present": f"The branch {repository.branch} is there already; nothing to do.",
-        "followed": f"The branch {repository.branch} now follows the one of {repository.remote}.",
-        "made": f"Made the branch {repository.branch}. No file of yours was touched.",
+        "present": f"The branch {place.branch} is there already; nothing to do.",
+        "followed": f"The branch {place.branch} now follows the one of {place.remote}.",
+        "made": f"Made the branch {place.branch}. No file of yours was touched.",
     }
     click.echo(done[begun.how])

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import click
 
 from mlgit import names, query, saved
-from mlgit.cli import output, table
+from mlgit.cli import complete, output, table
+from mlgit.cli.place import ledger as open_ledger
+from mlgit.cli.place import live_runs
 from mlgit.errors import Invalid, NotFound
 from mlgit.ledger import Ledger
 from mlgit.query import Field
 from mlgit.records import Run
-from mlgit.tracking.finish import live_runs
 
 ON_TERMINAL = 20  # runs a table shows unless told otherwise
-_FIXED = ("experiment", "name", "status", "started", "duration")
+_FIXED = ("id", "experiment", "name", "status", "started", "duration")
 _HEADINGS = {"id": "RUN", "duration": "TOOK"}
 _PARAMS_SHOWN = 6
 
@@ -35,13 +36,17 @@ Examples:
   mlgit log --where 'tags.team = growth and status != failed' --json
   mlgit log --since 7d --columns id,metrics.rmse,params.lr
   mlgit log --format '{{ id }} {{ metrics.rmse }}'
-  mlgit log --group-by params.model
+  mlgit log --group-by params.model --sort metrics.rmse
 
 \b
 Conditions know params.KEY, metrics.KEY[.last|.min|.max|.step|.count], tags.KEY and
 id, name, experiment, status, started, ended, duration (seconds), user, email,
 commit, branch, parent, note; = != < <= > >=, in (…), like 'a%', is null, and, or,
-not and parentheses. Quote odd keys: metrics."val loss". Times are in UTC.""",
+not and parentheses. Quote odd keys: metrics."val loss". Times in conditions are UTC.
+
+\b
+The table shows, besides the fields you filter or sort by, the metrics, and the params
+in which these runs differ.""",
 )
 @click.option(
     "-n",
@@ -57,13 +62,27 @@ not and parentheses. Quote odd keys: metrics."val loss". Times are in UTC.""",
     metavar="KEYS",
     help="Sort by fields, most important first; a '-' before one reverses it.",
 )
-@click.option("--columns", metavar="FIELDS", help="Show these fields, separated by commas.")
-@click.option("--experiment", metavar="NAME", help="Only runs of this experiment.")
 @click.option(
-    "--since", metavar="WHEN", help="Only runs started since 2026-11-22, or 90m, 12h, 7d."
+    "--columns", metavar="FIELDS", help="The fields of the table or CSV, separated by commas."
+)
+@click.option(
+    "--experiment",
+    metavar="NAME",
+    help="Only runs of this experiment.",
+    shell_complete=complete.experiments,
+)
+@click.option(
+    "--since",
+    metavar="WHEN",
+    help="Only runs started since 2026-11-22 or '2026-11-22 20:30' (local time; Z for UTC), "
+    "or in the last 90m, 12h, 7d, 2w.",
 )
 @click.option("--status", metavar="STATUS", help="finished, failed, interrupted or running.")
-@click.option("--group-by", metavar="FIELD", help="One line for each value of a field.")
+@click.option(
+    "--group-by",
+    metavar="FIELD",
+    help="One line for each value of a field, with mean (min to max) of the metrics.",
+)
 @click.option("--live", is_flag=True, help="Only runs that are running now.")
 @click.option("--deleted", is_flag=True, help="Only deleted runs.")
 @click.option("--json", "form", flag_value="json", help="One JSON document.")
@@ -87,30 +106,39 @@ def log_command(
     template: str | None,
 ) -> None:
     """List runs, newest first."""
-    chosen = [query.parse_field(part) for part in columns.split(",")] if columns else None
+    named = [*query.parse(where).fields, *(key.field for key in query.parse_sort(sort))]
+    chosen = [query.parse_field(part) for part in _COLUMN.findall(columns)] if columns else None
     grouping = query.parse_field(group_by) if group_by else None
-    where = _condition(where, since, status)
-    if limit is None and form is None and template is None and grouping is None:
-        limit = ON_TERMINAL
-    runs, more = _select(where, sort, limit or None, experiment, live, deleted)
+    fill = _filler(template) if template is not None else None
+    condition = _condition(where, since, status)
+    most = ON_TERMINAL if limit is None and not (form or fill or grouping) else limit or None
+    runs, more = _select(condition, sort, most, experiment, live, deleted)
     if grouping:
-        _print_groups(runs, grouping, chosen, form)
-    elif template is not None:
+        _print_groups(runs, grouping, chosen or _metrics(runs, named), form)
+    elif fill:
         for run in runs:
-            click.echo(_fill(template, run))
+            click.echo(fill(run))
     elif form == "json":
         output.envelope("log", [output.document(run) for run in runs])
     elif form == "jsonl":
         for run in runs:
-            click.echo(json.dumps(output.document(run), ensure_ascii=False))
+            click.echo(output.as_json(output.document(run)))
     elif form == "csv":
         fields = chosen or _all_fields(runs)
         rows = [[saved.value(run, field) for field in fields] for run in runs]
         click.echo(output.table_as_csv([str(field) for field in fields], rows), nl=False)
     elif runs:
-        _print_table(runs, chosen, more)
+        fields = chosen or _default_fields(runs, named, experiment is not None)
+        order = None if chosen else _by_importance(fields)
+        _print_table(runs, fields, order, more and limit is None)
+    elif live:
+        click.echo("No run is going on.", err=True)
     else:
-        click.echo("No runs." if not where else "No run matches.", err=True)
+        asked = condition or experiment or deleted
+        click.echo("No run matches." if asked else "No runs yet.", err=True)
+
+
+_COLUMN = re.compile(r'(?:"[^"]*"|`[^`]*`|[^,])+')
 
 
 def _select(
@@ -118,23 +146,23 @@ def _select(
 ) -> tuple[list[Run], bool]:
     """Returns the runs to show, running ones among them, and whether there are more."""
     condition, keys = query.parse(where), query.parse_sort(sort)
-    with Ledger() as ledger:
-        running = [] if deleted else live_runs(ledger.repository.common_dir)
-        running = [
-            run
-            for run in running
-            if (experiment is None or run.experiment == experiment)
-            and condition.matches([saved.value(run, field) for field in condition.fields])
-        ]
-        if live:
-            found = []
-        elif not running or ledger.exists:
-            found = _saved(ledger, where, sort, limit, experiment, deleted, bool(running))
+    with open_ledger() as ledger:
+        running = [] if deleted else live_runs(ledger)
+        found = []
+        if not live and (not running or ledger.exists):
+            # One that was taken up again is saved and live; what it is now counts.
+            room = limit + 1 + len(running) if limit else None
+            found = _saved(ledger, where, sort, room, experiment, deleted, bool(running))
+            going_on = {run.id for run in running}
+            found = [run for run in found if run.id not in going_on]
+    running = [
+        run
+        for run in running
+        if (experiment is None or run.experiment == experiment)
+        and condition.matches([saved.value(run, field) for field in condition.fields])
+    ]
     if running:
-        # A resumed run is live and saved; what is happening now is what it is.
-        ids = {run.id for run in running}
-        found = [*running, *(run for run in found if run.id not in ids)]
-        found.sort(key=lambda run: run.id, reverse=True)
+        found = sorted([*running, *found], key=lambda run: run.id, reverse=True)
         found = query.sort_rows(found, keys, saved.value)
     return found[:limit], limit is not None and len(found) > limit
 
@@ -153,7 +181,7 @@ def _saved(
             ledger,
             where,
             sort,
-            limit + 1 if limit else None,
+            limit,
             experiment=experiment,
             deleted=deleted,
             warn=output.warn,
@@ -167,8 +195,6 @@ def _saved(
 
 def _condition(where: str, since: str | None, status: str | None) -> str:
     parts = [f"({where})"] if where.strip() else []
-    if where.strip():
-        query.parse(where)  # so that an error points into what was typed
     if since:
         parts.append(f'started >= "{_since(since)}"')
     if status:
@@ -178,23 +204,25 @@ def _condition(where: str, since: str | None, status: str | None) -> str:
                 "it is finished, failed, interrupted or running",
             )
         parts.append(f"status = {status}")
-    return " and ".join(parts) if len(parts) > 1 or since or status else where
+    return " and ".join(parts)
 
 
-_AGO = re.compile(r"(\d+)\s*(m|h|d|w)")
-_DATE = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d(:\d\d){0,2}Z?)?)?)?")
+_AGO = re.compile(r"(\d{1,6})\s*(m|h|d|w)")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def _since(text: str) -> str:
-    """Returns the stored form of a moment: a date or time in UTC, or so long ago."""
-    if match := _AGO.fullmatch(text.strip()):
+    """Returns the stored form of a moment: a local date or time, or so long ago."""
+    text = text.strip()
+    if match := _AGO.fullmatch(text):
         return names.timestamp(time.time() - int(match[1]) * _SECONDS[match[2]])
-    if _DATE.fullmatch(text.strip()):
-        return text.strip().replace(" ", "T")
-    raise Invalid(
-        f"cannot read the moment {names.shown(text)}", "write 2026-11-22, 2026-11-22T20:30, or 7d"
-    )
+    try:
+        return names.timestamp(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp())
+    except (ValueError, OverflowError) as error:
+        raise Invalid(
+            f"cannot read the moment {names.shown(text)}",
+            "write 2026-11-22, '2026-11-22 20:30', or 7d for the last seven days",
+        ) from error
 
 
 # --- forms -----------------------------------------------------------------------------
@@ -202,23 +230,29 @@ def _since(text: str) -> str:
 _PLACE = re.compile(r"\{\{\s*(.*?)\s*\}\}")
 
 
-def _fill(template: str, run: Run) -> str:
-    """Returns the template with each {{ field }} replaced; an absent value is empty."""
+def _filler(template: str) -> Callable[[Run], str]:
+    """Returns what fills a run into the template; an absent value is empty."""
+    parts = _PLACE.split(template)  # text and field by turns
+    fields = [query.parse_field(part) for part in parts[1::2]]
 
-    def value(match: re.Match[str]) -> str:
-        found = saved.value(run, query.parse_field(match[1]))
-        if isinstance(found, float):
-            return repr(found)  # scripts get every digit
-        return "" if found is None else output.text(found)
+    def fill(run: Run) -> str:
+        values = [_plain(saved.value(run, field)) for field in fields]
+        return "".join(text + value for text, value in zip(parts[::2], [*values, ""], strict=True))
 
-    return _PLACE.sub(value, template)
+    return fill
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return repr(value)  # scripts get every digit
+    return "" if value is None else output.text(value)
 
 
 def _all_fields(runs: Sequence[Run]) -> list[Field]:
     fixed = ("id", "experiment", "name", "status", "started", "ended", "duration", "user", "commit")
     fields = [Field("attribute", name) for name in fixed]
     for kind, keys in (
-        ("param", {key for run in runs for key in run.params}),
+        ("param", {key for run in runs for key in output.leaves(run.params)}),
         ("metric", {key for run in runs for key in run.metrics}),
         ("tag", {key for run in runs for key in run.tags}),
     ):
@@ -227,72 +261,99 @@ def _all_fields(runs: Sequence[Run]) -> list[Field]:
     return fields
 
 
-def _print_table(runs: Sequence[Run], chosen: list[Field] | None, more: bool) -> None:
-    fields = chosen or _default_fields(runs)
+def _print_table(
+    runs: Sequence[Run], fields: list[Field], order: list[int] | None, more: bool
+) -> None:
     columns = [output.values_of(runs, field) for field in fields]
-    shown = [_cells(field, column) for field, column in zip(fields, columns, strict=True)]
+    shown = [_cells(field, column, runs) for field, column in zip(fields, columns, strict=True)]
     numeric = [
         field.key == "duration" or any(isinstance(value, (int, float)) for value in column)
         for field, column in zip(fields, columns, strict=True)
     ]
-    headings = _headings(fields)
-    left_out = table.echo(headings, list(zip(*shown, strict=True)), numeric)
+    left_out = table.echo(_headings(fields), list(zip(*shown, strict=True)), numeric, order)
     notes = []
     if more:
         notes.append(f"there are more than these {len(runs)}; -n 0 shows all")
     if left_out:
-        hidden = ", ".join(str(field) for field in fields[-left_out:])
-        notes.append(f"no room for {hidden}; choose with --columns")
+        hidden = output.listed(str(fields[index]) for index in left_out)
+        notes.append(f"no room for {output.clean(hidden)}; choose with --columns")
     for note in notes:
         click.echo(click.style(f"({note})", dim=True), err=True)
 
 
 def _headings(fields: Sequence[Field]) -> list[str]:
     """Returns the columns' titles: a bare key where it is clear what it means."""
-    bare = Counter(field.key for field in fields if field.kind != "attribute")
-    titles = []
-    for field in fields:
-        if field.kind == "attribute":
-            titles.append(_HEADINGS.get(field.key, field.key.upper()))
-        elif bare[field.key] == 1 and field.part in ("", "last"):
-            titles.append(output.clean(field.key))
-        else:
-            titles.append(output.clean(str(field)))
-    return titles
+    bare = [
+        field.key + (f".{field.part}" if field.part not in ("", "last") else "") for field in fields
+    ]
+    often = Counter(bare)
+    return [
+        _HEADINGS.get(field.key, field.key.upper())
+        if field.kind == "attribute"
+        else output.clean(title if often[title] == 1 else str(field))
+        for field, title in zip(fields, bare, strict=True)
+    ]
 
 
-def _default_fields(runs: Sequence[Run]) -> list[Field]:
-    """Returns what is worth a column: of the params, only those in which the runs differ."""
-    fields = [Field("attribute", "id")]
-    for name in _FIXED:
-        values = output.values_of(runs, Field("attribute", name))
-        if name not in ("name",) or any(values):
-            fields.append(Field("attribute", name))
-    metrics = Counter(
-        key for run in runs for key in run.metrics if not key.startswith(saved.SYSTEM)
-    )
-    fields += [Field("metric", key, "last") for key, _ in metrics.most_common()]
-    fields += [Field("param", key) for key in _varying(runs)[:_PARAMS_SHOWN]]
-    return fields
+def _default_fields(runs: Sequence[Run], named: Sequence[Field], one_group: bool) -> list[Field]:
+    """Returns what is worth a column: of the params, those in which the runs differ.
+
+    What was asked for by `--where` or `--sort` comes first, where a narrow terminal shows it.
+    """
+    unneeded = {"experiment"} if one_group else set()
+    unneeded |= {"name"} if not any(run.name for run in runs) else set()
+    fields = [Field("attribute", name) for name in _FIXED if name not in unneeded]
+    fields += [*named, *_metrics(runs), *_varying(runs)[:_PARAMS_SHOWN]]
+    return list(dict.fromkeys(fields))
 
 
-def _varying(runs: Sequence[Run]) -> list[str]:
-    keys = dict.fromkeys(key for run in runs for key in run.params)
-    if len(runs) == 1:
-        return list(keys)
-    return [key for key in keys if len({output.text(run.params.get(key)) for run in runs}) > 1]
+def _by_importance(fields: Sequence[Field]) -> list[int]:
+    """Returns the columns in the order in which a narrow terminal gives them room.
+
+    Two results matter more than when a run started and how long it took.
+    """
+    when = [i for i, field in enumerate(fields) if field.key in ("started", "duration")]
+    others = [i for i in range(len(fields)) if i not in when]
+    first = sum(field.kind == "attribute" for field in fields) - len(when) + 2
+    return [*others[:first], *when, *others[first:]]
 
 
-def _cells(field: Field, column: Sequence[Any]) -> list[str]:
-    if field == ("attribute", "id", ""):
-        return short_ids(column)
-    if field.key in ("started", "ended") and field.kind == "attribute":
-        return [output.moment(value) if value else output.ABSENT for value in column]
-    if field.key == "duration" and field.kind == "attribute":
-        return [output.span(value) for value in column]
-    if field.key == "commit" and field.kind == "attribute":
-        return [value[:10] if value else output.ABSENT for value in column]
+def _varying(runs: Sequence[Run]) -> list[Field]:
+    """Returns the params in which the runs differ, those that more of them have first."""
+    params = [output.leaves(run.params) for run in runs]
+    often = Counter(key for each in params for key in each)
+    return [
+        Field("param", key)
+        for key, _ in often.most_common()
+        if len(runs) == 1 or len({output.text(each.get(key)) for each in params}) > 1
+    ]
+
+
+def _metrics(runs: Sequence[Run], named: Sequence[Field] = ()) -> list[Field]:
+    """Returns the metrics of the runs, those that more of them have first."""
+    often = Counter(key for run in runs for key in run.metrics if not key.startswith(saved.SYSTEM))
+    fields = [Field("metric", key, "last") for key, _ in often.most_common()]
+    return list(dict.fromkeys([*(field for field in named if field.kind == "metric"), *fields]))
+
+
+def _cells(field: Field, column: Sequence[Any], runs: Sequence[Run]) -> list[str]:
+    if field.kind == "attribute":
+        if field.key == "id":
+            return short_ids(column)
+        if field.key == "duration":
+            column = [output.elapsed(run) for run in runs]
+        form = _FORMS.get(field.key, output.text)
+        return [output.ABSENT if value is None else form(value) for value in column]
     return [output.text(value) for value in column]
+
+
+_FORMS: dict[str, Callable[[Any], str]] = {
+    "started": output.moment,
+    "ended": output.moment,
+    "duration": output.span,
+    "commit": lambda value: output.clean(value[:10]),
+    "parent": lambda value: output.clean(value[:10]),
+}
 
 
 def short_ids(ids: Sequence[str]) -> list[str]:
@@ -305,42 +366,58 @@ def short_ids(ids: Sequence[str]) -> list[str]:
 
 # --- groups ------------------------------------------------------------------------------
 
+_SPREAD = ("min", "mean", "max")
 
-def _print_groups(
-    runs: Sequence[Run], by: Field, chosen: list[Field] | None, form: str | None
-) -> None:
+
+def _print_groups(runs: Sequence[Run], by: Field, shown: list[Field], form: str | None) -> None:
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(output.text(saved.value(run, by)), []).append(run)
-    metrics = [field for field in chosen or _default_fields(runs) if field.kind == "metric"]
-    summaries: list[dict[str, Any]] = [
-        {
-            str(by): name,
-            "runs": len(members),
-            "metrics": {str(field): _spread(output.values_of(members, field)) for field in metrics},
-            "ids": [run.id for run in members],
-        }
-        for name, members in groups.items()
+    metrics = [field for field in shown if field.kind == "metric"]
+    spreads = [
+        [_spread(output.values_of(members, field)) for field in metrics]
+        for members in groups.values()
     ]
+    values = [saved.value(members[0], by) for members in groups.values()]
     if form in ("json", "jsonl"):
-        output.envelope("log.groups", summaries)
-        return
-    headings = [str(by), "runs"]
-    headings += [f"{field} {part}" for field in metrics for part in ("min", "mean", "max")]
-    rows = [
-        [group[str(by)], group["runs"]]
-        + [group["metrics"][str(f)][part] for f in metrics for part in ("min", "mean", "max")]
-        for group in summaries
-    ]
-    if form == "csv":
+        summaries = [
+            {
+                str(by): output.json_value(value),
+                "runs": len(members),
+                "metrics": dict(zip(map(str, metrics), spread, strict=True)),
+                "ids": [run.id for run in members],
+            }
+            for value, members, spread in zip(values, groups.values(), spreads, strict=True)
+        ]
+        if form == "json":
+            output.envelope("log.groups", summaries)
+        else:
+            click.echo("\n".join(map(output.as_json, summaries)))
+    elif form == "csv":
+        headings = [str(by), "runs", *(f"{field} {part}" for field in metrics for part in _SPREAD)]
+        rows = [
+            [value, len(members), *(each[part] for each in spread for part in _SPREAD)]
+            for value, members, spread in zip(values, groups.values(), spreads, strict=True)
+        ]
         click.echo(output.table_as_csv(headings, rows), nl=False)
-    elif rows:
-        cells = [[output.text(cell) for cell in row] for row in rows]
+    elif runs:
+        headings = _headings([by, Field("attribute", "runs"), *metrics])
+        cells = [
+            [name, str(len(members)), *map(_spread_cell, spread)]
+            for (name, members), spread in zip(groups.items(), spreads, strict=True)
+        ]
         table.echo(headings, cells, [False] + [True] * (len(headings) - 1))
 
 
-def _spread(values: Sequence[Any]) -> dict[str, float | None]:
+def _spread(values: Sequence[Any]) -> dict[str, Any]:
     numbers = [value for value in values if isinstance(value, (int, float)) and value == value]
     if not numbers:
-        return {"min": None, "mean": None, "max": None}
-    return {"min": min(numbers), "mean": sum(numbers) / len(numbers), "max": max(numbers)}
+        return dict.fromkeys(_SPREAD)
+    found = (min(numbers), sum(numbers) / len(numbers), max(numbers))
+    return dict(zip(_SPREAD, map(output.json_value, found), strict=True))
+
+
+def _spread_cell(spread: dict[str, Any]) -> str:
+    """Returns the mean, and the range around it if there is one."""
+    low, mean, high = (output.text(spread[part]) for part in _SPREAD)
+    return mean if low == high else f"{mean} ({low} to {high})"

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 import click
 
 from mlgit import names, query, saved
-from mlgit.ledger.index import Progress
+from mlgit.ledger.index import Progress, flat_params
 from mlgit.records import Run, pack, run_document
 from mlgit.records.canonical import pack_number
 
@@ -23,7 +24,17 @@ ABSENT = "-"
 
 def envelope(name: str, value: Any) -> None:
     """Prints JSON under the name and version of what it is: {"mlgit.log/v1": …}."""
-    click.echo(json.dumps({f"mlgit.{name}/v1": value}, indent=2, ensure_ascii=False))
+    click.echo(as_json({f"mlgit.{name}/v1": value}, indent=2))
+
+
+# JSON may hold these as they are; a terminal would act on them.
+_ACTING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def as_json(value: Any, indent: int | None = None) -> str:
+    """Returns readable JSON of which no character acts on a terminal."""
+    written = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    return _ACTING.sub(lambda match: f"\\u{ord(match[0]):04x}", written)
 
 
 def document(run: Run) -> dict[str, Any]:
@@ -33,7 +44,7 @@ def document(run: Run) -> dict[str, Any]:
 
 def warn(message: str) -> None:
     """Says on stderr that something was left out."""
-    click.echo(f"Warning: {message}", err=True)
+    click.echo(f"Warning: {clean_block(message)}", err=True)
 
 
 def progress(label: str) -> Progress:
@@ -49,12 +60,14 @@ def progress(label: str) -> Progress:
 
 
 def number(value: float, digits: int = 6) -> str:
-    """Returns a number for people: six significant digits, integers whole.
+    """Returns a number for people: six significant digits, and what is before the point.
 
-    >>> number(7.758715206809494), number(100.0), number(12345678), number(0.1)
-    ('7.75872', '100', '12345678', '0.1')
+    >>> number(7.758715206809494), number(100.0), number(12345678.9), number(1e-7)
+    ('7.75872', '100', '12345679', '1e-07')
     """
-    return str(value) if isinstance(value, int) else f"{value:.{digits}g}"
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.0f}" if 10**digits <= abs(value) < 10**12 else f"{value:.{digits}g}"
 
 
 def text(value: Any) -> str:
@@ -70,12 +83,15 @@ def text(value: Any) -> str:
     return clean(value)
 
 
+_JOINERS = "\u200c\u200d"  # not printable for Python, but "👩‍🔬" and Persian words need them
+
+
 def clean(value: str) -> str:
     """Returns a text on one line, without characters that would act on the terminal."""
     if value.isprintable():
         return value
     joined = " ".join(value.split())
-    return "".join(char if char.isprintable() else "\ufffd" for char in joined)
+    return "".join(char if char.isprintable() or char in _JOINERS else "\ufffd" for char in joined)
 
 
 def clean_block(value: str) -> str:
@@ -83,17 +99,23 @@ def clean_block(value: str) -> str:
     return "\n".join(clean(line.expandtabs()) if line else "" for line in value.splitlines())
 
 
-def moment(stamp: str) -> str:
+def moment(stamp: str, form: str = "%Y-%m-%d %H:%M") -> str:
     """Returns a stored time in the local time zone, to the minute."""
-    local = time.localtime(names.seconds(stamp))
-    return time.strftime("%Y-%m-%d %H:%M", local)
+    return time.strftime(form, time.localtime(names.seconds(stamp)))
+
+
+def elapsed(run: Run) -> float | None:
+    """Returns the seconds a run took, or has taken so far."""
+    if run.status == "running":
+        return max(0.0, time.time() - names.seconds(run.started))
+    return run.duration
 
 
 def span(seconds: float | None) -> str:
     """Returns a duration for people.
 
-    >>> span(0.0123), span(59.94), span(61), span(3 * 3600 + 60), span(200_000)
-    ('12 ms', '59.9 s', '1 min 1 s', '3 h 1 min', '2 d 7 h')
+    >>> span(0.0123), span(59.94), span(61), span(3 * 3600), span(200_000)
+    ('12 ms', '59.9 s', '1 min 1 s', '3 h', '2 d 7 h')
     """
     if seconds is None:
         return ABSENT
@@ -101,26 +123,69 @@ def span(seconds: float | None) -> str:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 60:
         return f"{math.floor(seconds * 10) / 10:g} s"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    whole = int(seconds)
+    for size, unit, rest_size, rest_unit in _UNITS:
+        if whole >= size:
+            rest = whole % size // rest_size
+            return f"{whole // size} {unit}" + (f" {rest} {rest_unit}" if rest else "")
+    raise AssertionError
+
+
+_UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
+
+
+def size(count: int) -> str:
+    """Returns a number of bytes for people.
+
+    >>> size(25), size(1_333_519)
+    ('25 B', '1.3 MB')
+    """
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count} B"
+
+
+def counted(count: int, thing: str) -> str:
+    """Returns a number with its noun.
+
+    >>> counted(1, "run"), counted(1200, "run")
+    ('1 run', '1,200 runs')
+    """
+    return f"{count:,} {thing}" + "s" * (count != 1)
+
+
+def listed(things: Iterable[str], limit: int = 8) -> str:
+    """Returns names for a message, not more of them than one reads."""
+    every = list(things)
+    more = f" and {len(every) - limit} more" if len(every) > limit else ""
+    return ", ".join(every[:limit]) + more
+
+
+def leaves(value: dict[str, Any]) -> dict[str, Any]:
+    """Returns params with those inside objects under keys of their own, as `outer.inner`."""
+    return {key: part for key, part in flat_params(value) if not part or type(part) is not dict}
+
+
+def title(run: Run) -> str:
+    """Returns what a person calls a run: experiment/name."""
+    return clean("/".join(part for part in (run.experiment, run.name) if part))
 
 
 def table_as_csv(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Returns rows as CSV by RFC 4180, but with bare newlines; None is an empty field."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(headers)
+    writer.writerow(map(_csv_value, headers))
     for row in rows:
-        writer.writerow([_csv_value(value) for value in row])
+        writer.writerow(map(_csv_value, row))
     return buffer.getvalue()
 
 
 def _csv_value(value: Any) -> Any:
-    if value is None or (isinstance(value, (str, float, int)) and not isinstance(value, bool)):
+    if isinstance(value, str):
+        return clean(value) if sys.stdout.isatty() else value
+    if value is None or (isinstance(value, (float, int)) and not isinstance(value, bool)):
         return value
     return json.dumps(pack(value), ensure_ascii=False)
 

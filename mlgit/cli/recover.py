@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from mlgit.cli import output
+from mlgit.cli.place import repository
 from mlgit.errors import MlgitError
-from mlgit.ledger import open_repository
 from mlgit.tracking import finish
 
 
@@ -25,22 +25,21 @@ process died. A run may also be taken up again: mlgit.start_run(resume=ID).""",
 @click.option("--json", "as_json", is_flag=True, help="Say what was found as JSON.")
 @click.pass_context
 def recover_command(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
-    """Save runs whose process died, as interrupted."""
-    repository = open_repository()
+    """Save runs whose process died."""
     found = []
     failed = False
-    for path in finish.dead_runs(repository.common_dir):
+    for path in finish.dead_runs(repository().common_dir):
         try:
-            run = finish.peek(path) if dry_run else finish.recover(repository, path)
+            run = finish.peek(path) if dry_run else finish.recover(repository(), path)
         except MlgitError as error:
-            click.echo(f"Error: {path.stem} is not saved: {error.message}", err=True)
+            click.echo(f"Error: {path.stem} is not saved: {output.clean(str(error))}", err=True)
             failed = True
             continue
         found.append(output.document(run))
         if not as_json:
-            title = "/".join(part for part in (run.experiment, run.name) if part)
-            verb = "would save" if dry_run else "saved"
-            click.echo(f"{verb} {run.id} {run.status}: {output.clean(title)}")
+            verb = "Would save" if dry_run else "Saved"
+            told = f"{output.title(run)}, {run.status} after {output.span(run.duration)}"
+            click.echo(f"{verb} {run.id} {told}")
     if as_json:
         output.envelope("recover", found)
     elif not found and not failed:

@@ -8,49 +8,60 @@ from __future__ import annotations
 
 import shutil
 import sys
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 
 import click
 
 _GAP = "  "
 _CELL_LIMIT = 40  # columns a cell may take on a terminal
+_PIPED_LIMIT = 200  # the same in a pipe or file; scripts that want it whole ask for --json
+_COLOURS = {"failed": "red", "interrupted": "yellow", "running": "cyan"}
 
 
 def render(
     headers: Sequence[str],
     rows: Sequence[Sequence[str]],
     numeric: Sequence[bool],
-    width: int | None,
-) -> tuple[str, int]:
-    """Returns the table as text, and how many columns were left out on the right.
+    width: int | None = None,
+    limit: int | None = None,
+    order: Sequence[int] | None = None,
+) -> tuple[str, list[int]]:
+    """Returns the table as text, and which columns were left out because it is too narrow.
 
-    `width` is the terminal's, in characters; None keeps everything at full length.
+    `width` of the table and `limit` of a cell are in characters; None keeps everything.
+    `order` are the columns by importance; by default from left to right.
     """
-    if width is not None:
-        rows = [[_cut(cell, _CELL_LIMIT) for cell in row] for row in rows]
+    if limit is not None:
+        rows = [[_cut(cell, limit) for cell in row] for row in rows]
+        headers = [_cut(cell, limit) for cell in headers]
     columns = list(zip(headers, *rows, strict=True))
     widths = [max(map(_width, column)) for column in columns]
-    shown = len(headers)
-    if width is not None:
-        while shown > 1 and sum(widths[:shown]) + len(_GAP) * (shown - 1) > width:
-            shown -= 1
+    order = order or range(len(headers))
+    ends = list(accumulate(widths[index] + len(_GAP) for index in order))
+    fitting = len(order) if width is None else bisect_right(ends, width + len(_GAP))
+    shown = sorted(order[: max(1, fitting)])
     lines = [
-        _GAP.join(
-            _pad(cell, widths[index], numeric[index]) for index, cell in enumerate(row[:shown])
-        ).rstrip()
+        _GAP.join(_pad(row[index], widths[index], numeric[index]) for index in shown).rstrip()
         for row in (headers, *rows)
     ]
-    return "\n".join(lines), len(headers) - shown
+    return "\n".join(lines), sorted({*order}.difference(shown))
 
 
 def echo(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool] | None = None
-) -> int:
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    numeric: Sequence[bool] | None = None,
+    order: Sequence[int] | None = None,
+) -> list[int]:
     """Prints a table, paged on a terminal if it is longer; returns the columns left out."""
     to_terminal = sys.stdout.isatty()
     size = shutil.get_terminal_size()
     width = size.columns if to_terminal else None
-    written, left_out = render(headers, rows, numeric or [False] * len(headers), width)
+    limit = _CELL_LIMIT if to_terminal else _PIPED_LIMIT
+    numeric = numeric or [False] * len(headers)
+    written, left_out = render(headers, rows, numeric, width, limit, order)
     first, *rest = written.split("\n")
     written = "\n".join([click.style(first, bold=True), *rest])
     if to_terminal and len(rest) + 2 > size.lines:
@@ -60,8 +71,15 @@ def echo(
     return left_out
 
 
+def coloured(status: str) -> str:
+    """Returns the status of a run in its colour; a finished one needs none."""
+    colour = _COLOURS.get(status)
+    return click.style(status, fg=colour) if colour else status
+
+
 def _pad(cell: str, width: int, right: bool) -> str:
     blanks = " " * (width - _width(cell))
+    cell = coloured(cell)
     return blanks + cell if right else cell + blanks
 
 
@@ -74,8 +92,9 @@ def _width(cell: str) -> int:
 
 
 def _cut(cell: str, limit: int) -> str:
-    if _width(cell) <= limit:
+    if len(cell) <= limit and _width(cell) <= limit:
         return cell
+    cell = cell[: limit - 1]  # every character takes a column or two; marks and joiners none
     while _width(cell) > limit - 1:
         cell = cell[:-1]
     return cell + "…"

@@ -1,7 +1,9 @@
 """The data store: objects named by their md5, in DVC's own layout.
 
-`files/md5/ab/cdef…`, mode 0444, written beside and renamed. Apart from the user's
-`.dvc/cache`, because `dvc gc` deletes what it does not see.
+`files/md5/ab/cdef…`, mode 0444, written below `tmp/` and renamed; so an object is
+there whole or not at all, no lock is needed, and a process that was killed leaves
+nothing but a file below `tmp/`. Apart from the user's `.dvc/cache`, because `dvc gc`
+deletes what it does not see.
 """
 
 from __future__ import annotations
@@ -9,53 +11,177 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
+import secrets
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from mlgit.errors import Unreadable, WriteFailed
+from mlgit import names
+from mlgit.data import hashing
+from mlgit.data.hashing import Member
+from mlgit.errors import NotFound, Unreadable, WriteFailed
+
+OBJECT_MODE = 0o444  # which DVC takes for "checked", without looking again
+_ABANDONED = 24 * 60 * 60  # seconds after which a file below tmp/ is nobody's any more
 
 
-def put(folder: Path, content: bytes) -> str:
+def object_path(folder: str | os.PathLike[str], md5: str) -> Path:
+    """Returns where the object with this md5 (and `.dir`, for a manifest) lies in a store.
+
+    Raises:
+        Unreadable: this is no md5; it may come from somebody's record.
+    """
+    return Path(_place(folder, md5))
+
+
+def _place(folder: str | os.PathLike[str], md5: str) -> str:
+    # As text, because a Path costs as much as a system call, and folders have many files.
+    if not hashing.is_md5(md5):
+        raise Unreadable(f"{names.shown(md5)} names no object")
+    return f"{os.fspath(folder)}/files/md5/{md5[:2]}/{md5[2:]}"
+
+
+def has(folder: str | os.PathLike[str], md5: str, size: int | None = None) -> bool:
+    """Tells whether an object is here, with `size` bytes if that is known.
+
+    A power cut may leave an empty file where an object was just written; the size
+    tells, for next to nothing.
+    """
+    try:
+        found = os.stat(_place(folder, md5)).st_size
+    except OSError:
+        return False
+    return size is None or found == size
+
+
+def put(folder: Path, content: bytes, suffix: str = "") -> str:
     """Stores bytes below `folder` and returns their md5; the same bytes are stored once.
+
+    `suffix` is ".dir" for a manifest. An object that was altered is replaced.
 
     Raises:
         WriteFailed: the disk is full or read-only; nothing is left behind.
     """
-    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    path = _path(folder, digest)
-    if path.exists():
-        return digest
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            os.chmod(beside, 0o444)
-            os.replace(beside, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(beside)
-            raise
-    except OSError as error:
-        raise WriteFailed(f"cannot store data in {folder}: {error.strerror}") from error
+    digest = _md5(content) + suffix
+    with contextlib.suppress(Unreadable):
+        if load(folder, digest) is not None:
+            return digest
+    with writing(folder) as beside:
+        beside.write_bytes(content)
+        settle(folder, beside, digest)
     return digest
 
 
 def load(folder: Path, digest: str) -> bytes | None:
-    """Returns the bytes with this md5, or None if they are not here.
+    """Returns the bytes with this md5 (and `.dir`, for a folder's list), or None if not here.
 
     Raises:
-        Unreadable: they are here, but are not those bytes any more.
+        Unreadable: they are here, but are not those bytes any more, or cannot be read.
     """
-    path = _path(folder, digest)
-    if not path.is_file():
+    path = object_path(folder, digest)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
         return None
-    content = path.read_bytes()
-    if hashlib.md5(content, usedforsecurity=False).hexdigest() != digest:
-        raise Unreadable(f"the object {digest} in {folder} was altered", f"delete {path}")
+    except OSError as error:
+        raise Unreadable(f"cannot read {path}: {error.strerror}") from error
+    if _md5(content) != digest.removesuffix(".dir"):
+        raise altered(folder, digest)
     return content
 
 
-def _path(folder: Path, digest: str) -> Path:
-    return folder / "files" / "md5" / digest[:2] / digest[2:]
+def members(folder: Path, md5: str) -> list[Member]:
+    """Returns the files of a stored folder, by its manifest.
+
+    Raises:
+        NotFound: the manifest is not here.
+        Unreadable: it is damaged, or a path in it would leave the folder.
+    """
+    content = load(folder, md5)
+    if content is None:
+        raise absent(md5)
+    return hashing.parse_manifest(content, f"the manifest {md5}")
+
+
+def has_all(folder: Path, md5: str) -> bool:
+    """Tells whether an object is here, and for a manifest whether all that it names is.
+
+    Raises:
+        Unreadable: the manifest is damaged.
+    """
+    if not has(folder, md5) or not md5.endswith(".dir"):
+        return has(folder, md5)
+    return all(has(folder, member.md5) for member in members(folder, md5))
+
+
+def verify_object(folder: Path, md5: str) -> None:
+    """Reads an object through and checks that it is what its name says.
+
+    Of a folder this is the manifest only; its files are objects of their own.
+
+    Raises:
+        NotFound: it is not here.
+        Unreadable: it is not those bytes any more, or cannot be read.
+    """
+    path = object_path(folder, md5)
+    if not path.is_file():
+        raise absent(md5)
+    if hashing.hash_file(path).md5 != md5.removesuffix(".dir"):
+        raise altered(folder, md5)
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[Path]:
+    """Gives a new path to write to, and leaves nothing there that was not settled.
+
+    Raises:
+        WriteFailed: the disk is full or read-only.
+    """
+    beside = folder / "tmp" / f"{os.getpid()}-{secrets.token_hex(8)}"
+    try:
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+    except OSError as error:
+        raise WriteFailed(
+            f"cannot store data in {folder}: {error.strerror or error}",
+            "free some space, or check the folder's permissions",
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+
+
+def settle(folder: Path, beside: Path, md5: str) -> None:
+    """Makes a written file the object with this md5, which is what it must contain."""
+    place = _place(folder, md5)
+    os.chmod(beside, OBJECT_MODE)
+    try:
+        os.replace(beside, place)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        os.replace(beside, place)
+
+
+def sweep(folder: Path) -> None:
+    """Removes what processes that were killed have left below `tmp/` a day ago or earlier."""
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(folder / "tmp")):
+            with contextlib.suppress(OSError):
+                if time.time() - entry.stat().st_mtime > _ABANDONED:
+                    os.unlink(entry)
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def absent(*md5s: str) -> NotFound:
+    """Returns the error that objects are not here."""
+    what = f"the data {md5s[0]} is" if len(md5s) == 1 else f"{len(md5s):,} files' data are"
+    return NotFound(f"{what} not on this machine", "fetch the data: mlgit data pull")
+
+
+def altered(folder: Path, md5: str) -> Unreadable:
+    """Returns the error that an object is not what its name says."""
+    path = object_path(folder, md5)
+    return Unreadable(f"the object {md5} in {folder} was altered", f"delete {path}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import random
+import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,12 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mlgit import names, records
-from mlgit.errors import MlgitWarning, Unreadable, WriteFailed
+from mlgit.errors import MlgitError, MlgitWarning, Unreadable, WriteFailed
 from mlgit.ledger.objects import (
     FILE,
     TREE,
     Entry,
-    Missing,
     Object,
     Reader,
     Store,
@@ -32,6 +32,7 @@ from mlgit.ledger.objects import (
 from mlgit.ledger.repository import ZERO, GitFailed, Repository
 
 LOCK_SECONDS = 10.0  # a holder that is stopped must not stop everybody else
+REF_SECONDS = 3.0  # to wait for another git to let go of the branch
 ATTEMPTS = 50
 BEGIN = "begin the ledger\n"
 MAINTENANCE_SECONDS = 60.0
@@ -54,7 +55,7 @@ def append(
     blobs = {path: store.put("blob", data) for path, data in files.items()}
     reader = Reader(repository)
     try:
-        if code and isinstance(reader.find(code), Missing):
+        if code and not _is_commit(reader, code):
             warnings.warn(
                 f"the code commit {code[:12]} is not in this repository any more; "
                 "only its id is kept",
@@ -91,6 +92,11 @@ def append(
     return commit
 
 
+def _is_commit(reader: Reader, sha: str) -> bool:
+    found = reader.find(sha)
+    return isinstance(found, Object) and found.kind == "commit"
+
+
 @contextmanager
 def locked(repository: Repository) -> Iterator[None]:
     """Holds the lock that lets writers wait for each other instead of retrying.
@@ -98,10 +104,14 @@ def locked(repository: Repository) -> Iterator[None]:
     It is a courtesy: the ref's own compare-and-swap is the truth. So a lock that
     cannot be had (a stopped holder, a file system without locks) is done without.
     """
+    path = repository.state / "lock"
     try:
-        descriptor = os.open(repository.state / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except PermissionError:  # made by somebody who shares the repository with us
+            descriptor = os.open(path, os.O_RDONLY)
     except OSError as error:
-        raise WriteFailed(f"cannot write below {repository.state}: {error.strerror}") from error
+        raise WriteFailed(f"cannot write {path}: {error.strerror}") from error
     try:
         end = time.monotonic() + LOCK_SECONDS
         while time.monotonic() < end:
@@ -131,10 +141,25 @@ def base_commits(reader: Reader, repository: Repository) -> tuple[str | None, st
 
 
 def commit_at(reader: Reader, ref: str) -> str | None:
-    """Returns the commit a full ref name is at, or None if there is no such ref."""
+    """Returns the commit a full ref name is at, or None if there is no such ref.
+
+    Raises:
+        Unreadable: the ref is damaged, or names something else.
+    """
     found = reader.find(ref)
     if not isinstance(found, Object):
-        return None
+        try:
+            sha = reader.repository.line("rev-parse", "--verify", "--quiet", ref)
+        except GitFailed as error:
+            if "broken" not in error.stderr:
+                return None
+            sha = "something that is no commit"
+        found = reader.find(sha)  # which may have come meanwhile
+    if not isinstance(found, Object):
+        raise Unreadable(
+            f"{ref} names {sha}, which git cannot read",
+            f"run 'git fsck'; 'git reflog show {ref}' may know where it was before",
+        )
     if found.kind != "commit":
         raise Unreadable(f"{ref} is not a branch: it names a {found.kind}")
     return found.sha
@@ -147,9 +172,10 @@ def root_tree(reader: Reader, commit: str) -> str:
         Unreadable: the commit is not a ledger's, or of a later format.
     """
     found = reader.find(commit)
-    if not isinstance(found, Object) or found.kind != "commit":
-        raise Unreadable(f"the commit {commit[:12]} is missing", "run 'git fsck'")
-    root = found.data[5:45].decode()
+    header = _TREE_LINE.match(found.data) if isinstance(found, Object) else None
+    if header is None:
+        raise Unreadable(f"the commit {commit[:12]} is missing, or damaged", "run 'git fsck'")
+    root = header[1].decode()
     mark = lookup(reader, root, names.MARK)
     content = reader.find(mark.sha, records.SIZE_LIMITS["mark"]) if mark and mark.is_file else None
     if not isinstance(content, Object):
@@ -159,6 +185,9 @@ def root_tree(reader: Reader, commit: str) -> str:
         )
     records.load_mark(content.data)
     return root
+
+
+_TREE_LINE = re.compile(rb"tree ([0-9a-f]{40})\n")
 
 
 def insert(reader: Reader, store: Store, root: str | None, blobs: Mapping[str, str]) -> str:
@@ -217,7 +246,15 @@ def write_commit(
         parent_options = [option for parent in parents for option in ("-p", parent)]
         try:
             signed = repository.git(
-                "commit-tree", "-S", *parent_options, "-F", "-", tree, input=message.encode()
+                "-c",
+                "i18n.commitEncoding=UTF-8",
+                "commit-tree",
+                "-S",
+                *parent_options,
+                "-F",
+                "-",
+                tree,
+                input=message.encode(errors="surrogateescape"),
             )
         except GitFailed as error:
             raise WriteFailed(
@@ -246,35 +283,54 @@ def swap(repository: Repository, new: str, old: str | None, message: str) -> boo
             f"switch to another branch there: git -C {place} switch -",
         )
     reason = "mlgit: " + message.partition("\n")[0]
-    try:
-        repository.git("update-ref", "-m", reason, repository.ref, new, old or ZERO)
-    except GitFailed as error:
-        busy = ("but expected", "already exists", "File exists", "is at ")
-        if any(sign in error.stderr for sign in busy):
-            return False
-        raise WriteFailed(
-            f"the branch {repository.branch} cannot be written: {error.stderr.strip()}",
-            "check the disk's free space and the permissions of .git",
-        ) from error
-    return True
+    end = time.monotonic() + REF_SECONDS
+    while True:
+        try:
+            repository.git("update-ref", "-m", reason, repository.ref, new, old or ZERO)
+            return True
+        except GitFailed as error:
+            if _MOVED.search(error.stderr):
+                return False
+            lock = _LOCKED.search(error.stderr)
+            if lock is None or time.monotonic() > end:
+                raise _ref_failure(repository, error, lock) from error
+        time.sleep(random.uniform(0.01, 0.05))
+
+
+_MOVED = re.compile(
+    "but expected|reference already exists|unable to resolve reference '[^']*'$", re.MULTILINE
+)
+_LOCKED = re.compile(r"Unable to create '(.+\.lock)': File exists", re.DOTALL)
+
+
+def _ref_failure(
+    repository: Repository, error: GitFailed, lock: re.Match[str] | None
+) -> WriteFailed:
+    if lock:
+        return WriteFailed(
+            f"the branch {repository.branch} is locked by {lock[1]}",
+            "if no other git command is at work here, one has crashed: delete that file",
+        )
+    if "exists; cannot create" in error.stderr:
+        return WriteFailed(
+            f"a branch {repository.branch} cannot exist beside branches below that name",
+            "give the ledger another: git config mlgit.branch NAME",
+        )
+    return WriteFailed(
+        f"the branch {repository.branch} cannot be written: {error.stderr.strip()}",
+        "check the disk's free space and the permissions of .git",
+    )
 
 
 def checked_out(repository: Repository) -> Path | None:
     """Returns the work tree in which the ledger's branch is checked out, if any."""
-    common = repository.common_dir
-    heads = [(common / "HEAD", common.parent)] if not _is_bare(repository) else []
-    for folder in (common / "worktrees").glob("*"):
-        place = folder / "gitdir"
-        if place.is_file():
-            heads.append((folder / "HEAD", Path(place.read_text().strip()).parent))
-    for head, place in heads:
-        if head.is_file() and head.read_text().strip() == f"ref: {repository.ref}":
-            return place
+    listing = repository.line("worktree", "list", "--porcelain")
+    for block in listing.split("\n\n"):
+        first, *rest = block.split("\n")
+        gone = any(line.startswith("prunable") for line in rest)
+        if f"branch {repository.ref}" in rest and not gone:
+            return Path(first.removeprefix("worktree "))
     return None
-
-
-def _is_bare(repository: Repository) -> bool:
-    return repository.flag("core.bare", False)
 
 
 def maintain(repository: Repository) -> None:
@@ -284,7 +340,7 @@ def maintain(repository: Repository) -> None:
     folders (`too_many_loose_objects` in git's builtin/gc.c). At the usual 6,700
     that is every 800 small runs or so.
     """
-    limit = int(repository.config.get("gc.auto", "6700") or 0)
+    limit = repository.number("gc.auto", 6700)
     if limit <= 0 or not repository.flag("maintenance.auto", True):
         return
     try:
@@ -295,5 +351,5 @@ def maintain(repository: Repository) -> None:
             return
         stamp.touch()
         repository.git("-c", "gc.autoDetach=true", "gc", "--auto", "--quiet")
-    except (OSError, GitFailed):
+    except (OSError, MlgitError):
         return  # the run is saved; an unpacked repository is slower, not wrong

@@ -8,13 +8,15 @@ reads two columns; the language itself is evaluated in one place, mlgit.query.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
-from mlgit import records
+from mlgit import names, records
 from mlgit.errors import Unreadable
 from mlgit.ledger import walk
 from mlgit.ledger.objects import Reader
@@ -38,131 +40,216 @@ _PARTS = ("last", "min", "max", "step", "count")
 Progress = Callable[[int, int], None]  # runs done, runs in all
 
 
-class Index:
-    """An open index. Use `open_index`, which also brings it up to date."""
+Row = tuple[Any, ...]
+T = TypeVar("T")
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._db = connection
-        self._fields: dict[tuple[str, str], int] = {
-            (kind, key): number
-            for number, kind, key in connection.execute("select number, kind, key from field")
-        }
+
+class Index:
+    """The index as of one tree of the ledger; whoever asks it brings it there first.
+
+    Where it cannot be kept (a read-only or full disk), it is made in memory.
+    """
+
+    def __init__(
+        self, path: Path, reader: Reader, root: str, progress: Progress | None = None
+    ) -> None:
+        self._path = path
+        self._reader = reader
+        self._root = root
+        self._progress = progress
+        self._db: sqlite3.Connection | None = None
 
     def close(self) -> None:
-        self._db.close()
+        if self._db:
+            self._db.close()
+            self._db = None
+
+    def refresh(self) -> None:
+        """Brings the index up to its tree, which all the questions below do too."""
+        self._ask(lambda db: None)
 
     def columns(self, fields: Sequence[Field]) -> tuple[list[str], list[list[Any]]]:
         """Returns the ids of all runs, and for each field one list of values, alike in order.
 
         A value that a run does not have is None. Runs come in no particular order.
         """
-        numbers = self._column("select number from run order by number")
-        ids = self._column("select id from run order by number")
-        position = {number: index for index, number in enumerate(numbers)}
-        found: list[list[Any]] = []
-        for field in fields:
-            if field.kind == "attribute":
-                found.append(self._column(f'select "{field.key}" from run order by number'))
-                continue
-            column: list[Any] = [None] * len(ids)
-            number = self._fields.get((field.kind, field.key), -1)
-            table, name = ("metric", field.part) if field.kind == "metric" else ("value", "value")
-            rows = self._db.execute(f'select run, "{name}" from {table} where field = ?', (number,))
-            for run, value in rows:
-                column[position[run]] = json.loads(value) if type(value) is bytes else value
-            found.append(column)
-        return ids, found
+        return self._ask(lambda db: _columns(db, fields))
 
-    def keys(self) -> Iterator[tuple[str, str, int]]:
-        """Yields every param, metric and tag key in use: kind, key, number of runs."""
-        for table in ("value", "metric"):
-            yield from self._db.execute(
-                f"select kind, key, count(*) from {table} join field on field = number "
-                "group by field order by kind, key"
-            )
+    def keys(self) -> list[tuple[str, str, int]]:
+        """Returns every param, metric and tag key in use: kind, key, number of runs."""
+        return self._ask(
+            lambda db: [
+                row
+                for table in ("value", "metric")
+                for row in db.execute(
+                    f"select kind, key, count(*) from {table} join field on field = number "
+                    "group by field order by kind, key"
+                )
+            ]
+        )
 
     def problems(self) -> list[walk.Problem]:
         """Returns what on the branch could not be read."""
-        rows = self._db.execute("select path, message from problem order by path")
-        return [walk.Problem(*row) for row in rows]
+        statement = "select path, message from problem order by path"
+        return self._ask(lambda db: [walk.Problem(*row) for row in db.execute(statement)])
 
-    def _column(self, statement: str) -> list[Any]:
-        return [value for (value,) in self._db.execute(statement)]
-
-    def refresh(self, reader: Reader, root: str, progress: Progress | None = None) -> None:
-        """Brings the index up to the tree `root`."""
-        known = dict(self._db.execute("select key, value from meta")).get("tree")
-        if known == root:
-            return
-        try:
-            folders = list(
-                walk.changed_folders(reader, known, root)
-                if known
-                else walk.run_folders(reader, root)
-            )
-        except Unreadable:
-            if not known:
-                raise
-            # The old tree is gone from the object store; start over.
-            self._db.executescript(
-                "delete from run; delete from value; delete from metric; delete from problem"
-            )
-            folders = list(walk.run_folders(reader, root))
-        with self._db:
-            if known:
-                self._forget(folder.run_id for folder in folders)
-            present = [folder for folder in folders if folder.sha]
-            self._add(walk.load_runs(reader, present), len(present), progress)
-            self._db.execute("insert or replace into meta values ('tree', ?)", (root,))
-
-    def _forget(self, run_ids: Iterable[str]) -> None:
-        for run_id in run_ids:
-            row = self._db.execute("select number from run where id = ?", (run_id,)).fetchone()
-            for table, column in (("value", "run"), ("metric", "run"), ("run", "number")):
-                if row:
-                    self._db.execute(f"delete from {table} where {column} = ?", row)
-            self._db.execute("delete from problem where path like ?", (f"%/{run_id}/%",))
-
-    def _add(
-        self, runs: Iterable[records.Run | walk.Problem], total: int, progress: Progress | None
-    ) -> None:
-        (number,) = self._db.execute("select coalesce(max(number), 0) from run").fetchone()
-        values: list[tuple[Any, ...]] = []
-        metrics: list[tuple[Any, ...]] = []
-        rows: list[tuple[Any, ...]] = []
-        for done, run in enumerate(runs, 1):
-            if isinstance(run, walk.Problem):
-                self._db.execute("insert or replace into problem values (?, ?)", run)
+    def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """Answers a question, of an index made anew or in memory if this one cannot be used."""
+        busy = False
+        for place in (str(self._path), str(self._path), ":memory:"):
+            if busy and place != ":memory:":
                 continue
-            number += 1
-            rows.append((number, *attributes(run).values()))
-            values += [
-                (self._field("param", key), number, _stored(value))
-                for key, value in flat_params(run.params)
-            ]
-            values += [(self._field("tag", key), number, value) for key, value in run.tags.items()]
-            metrics += [
-                (self._field("metric", key), number, *(_stored(getattr(m, p)) for p in _PARTS))
-                for key, m in run.metrics.items()
-            ]
-            if progress and not done % 500:
-                progress(done, total)
-        values.sort(key=_place)
-        metrics.sort(key=_place)
-        for table, content in (("run", rows), ("value", values), ("metric", metrics)):
-            if content:
-                marks = ", ".join("?" * len(content[0]))
-                self._db.executemany(f"insert or replace into {table} values ({marks})", content)
+            try:
+                if self._db is None:
+                    self._db = _connect(place)
+                self._settle(self._db)
+                try:
+                    return question(self._db)
+                finally:
+                    self._db.rollback()
+            except (OSError, sqlite3.Error) as error:
+                # Damaged, or the disk is full, or somebody holds it: it is only a cache.
+                self.close()
+                busy = "locked" in str(error)
+                if not busy:
+                    _discard(self._path)
+        raise AssertionError("an index in memory cannot fail to open")
+
+    def _settle(self, db: sqlite3.Connection) -> None:
+        """Begins a transaction in which the index is, and stays, as of our tree."""
+        while True:
+            db.execute("begin")
+            known = _tree(db)
+            if known == self._root:
+                return
+            db.rollback()
+            db.execute("begin immediate")  # better to know now that it cannot be written
+            db.rollback()
+            # Reading takes long, and keeps nobody from asking meanwhile.
+            news = self._read(known)
+            db.execute("begin immediate")
+            if _tree(db) == known:
+                _write(db, news, self._root)
+            db.commit()
+
+    def _read(self, known: str | None) -> _News:
+        """Reads what is new on the branch since the tree `known`."""
+        folders, gone = None, None
+        if known:
+            try:
+                folders = list(walk.changed_folders(self._reader, known, self._root))
+                gone = [folder.run_id for folder in folders]
+            except Unreadable:
+                folders = None  # that tree is gone from the object store; start over
+        if folders is None:
+            folders = list(walk.run_folders(self._reader, self._root))
+        news = _News(gone, {}, [], [], [], [])
+        present = [folder for folder in folders if folder.sha]
+        for found in walk.load_runs(self._reader, present):
+            if isinstance(found, walk.Problem):
+                news.problems.append(found)
+                continue
+            news.add(found)
+            if self._progress and not len(news.runs) % 500:
+                self._progress(len(news.runs), len(present))
+        return news
+
+
+class _News(NamedTuple):
+    """Rows to be written; fields and runs are numbered from 0 here."""
+
+    gone: list[str] | None
+    """Runs to be forgotten first; None: all of them."""
+    fields: dict[tuple[str, str], int]
+    runs: list[Row]
+    values: list[Row]
+    metrics: list[Row]
+    problems: list[walk.Problem]
+
+    def add(self, run: records.Run) -> None:
+        number = len(self.runs)
+        self.runs.append(tuple(attributes(run).values()))
+        self.values.extend(
+            (self._field("param", key), number, _stored(value))
+            for key, value in flat_params(run.params)
+        )
+        self.values.extend(
+            (self._field("tag", key), number, value) for key, value in run.tags.items()
+        )
+        self.metrics.extend(
+            (self._field("metric", key), number, *(_stored(getattr(m, p)) for p in _PARTS))
+            for key, m in run.metrics.items()
+        )
 
     def _field(self, kind: str, key: str) -> int:
-        number = self._fields.get((kind, key))
-        if number is None:
-            cursor = self._db.execute("insert into field (kind, key) values (?, ?)", (kind, key))
-            number = self._fields[kind, key] = int(cursor.lastrowid or 0)
-        return number
+        return self.fields.setdefault((kind, key), len(self.fields))
 
 
-def _place(row: tuple[Any, ...]) -> tuple[int, int]:
+def _write(db: sqlite3.Connection, news: _News, root: str) -> None:
+    if news.gone is None:
+        for table in ("run", "value", "metric", "problem"):
+            db.execute(f"delete from {table}")
+    else:
+        _forget(db, news.gone)
+    db.executemany("insert or ignore into field (kind, key) values (?, ?)", news.fields)
+    numbers = {(kind, key): n for n, kind, key in db.execute("select number, kind, key from field")}
+    fields = [numbers[field] for field in news.fields]
+    (first,) = db.execute("select coalesce(max(number), 0) + 1 from run").fetchone()
+    _insert(db, "run", ((first + number, *row) for number, row in enumerate(news.runs)))
+    for table, content in (("value", news.values), ("metric", news.metrics)):
+        content.sort(key=_place)
+        _insert(db, table, ((fields[f], first + run, *rest) for f, run, *rest in content))
+    _insert(db, "problem", news.problems)
+    db.execute("insert or replace into meta values ('tree', ?)", (root,))
+
+
+def _insert(db: sqlite3.Connection, table: str, rows: Iterable[Sequence[Any]]) -> None:
+    width = len(db.execute(f"select * from {table} limit 0").description)
+    marks = ", ".join("?" * width)
+    db.executemany(f"insert or replace into {table} values ({marks})", rows)
+
+
+def _forget(db: sqlite3.Connection, run_ids: Iterable[str]) -> None:
+    numbers = []
+    for run_id in run_ids:
+        numbers += db.execute("select number from run where id = ?", (run_id,)).fetchall()
+        above = names.run_folder(run_id)
+        # All paths below the folder: the character after "/" is "0".
+        db.execute("delete from problem where path > ? and path < ?", (f"{above}/", f"{above}0"))
+    for table in ("value", "metric"):
+        # Naming the fields, all of them, lets SQLite use the key.
+        every = "field in (select number from field)"
+        db.executemany(f"delete from {table} where {every} and run = ?", numbers)
+    db.executemany("delete from run where number = ?", numbers)
+
+
+def _tree(db: sqlite3.Connection) -> str | None:
+    row = db.execute("select value from meta where key = 'tree'").fetchone()
+    return row[0] if row else None
+
+
+def _columns(db: sqlite3.Connection, fields: Sequence[Field]) -> tuple[list[str], list[list[Any]]]:
+    rows = db.execute("select number, id from run order by number").fetchall()
+    position = {number: index for index, (number, _) in enumerate(rows)}
+    found: list[list[Any]] = []
+    for field in fields:
+        if field.kind == "attribute":
+            cells = db.execute(f'select "{field.key}" from run order by number')
+            found.append([value for (value,) in cells])
+            continue
+        column: list[Any] = [None] * len(rows)
+        table, name = ("metric", field.part) if field.kind == "metric" else ("value", "value")
+        number = "(select number from field where kind = ? and key = ?)"
+        cells = db.execute(
+            f'select run, "{name}" from {table} where field = {number}', (field.kind, field.key)
+        )
+        for run, value in cells:
+            column[position[run]] = json.loads(value) if type(value) is bytes else value
+        found.append(column)
+    return [run_id for _, run_id in rows], found
+
+
+def _place(row: Row) -> tuple[int, int]:
     return row[0], row[1]
 
 
@@ -208,46 +295,39 @@ def _stored(value: Any) -> Any:
 def open_index(
     repository: Repository, reader: Reader, root: str, progress: Progress | None = None
 ) -> Index:
-    """Opens the index, makes it if need be, and brings it up to the tree `root`.
-
-    Where it cannot be kept (a read-only or full disk), it is made in memory.
-    """
-    path = repository.common_dir / "mlgit" / "index.sqlite"
-    for place in (str(path), str(path), ":memory:"):
-        index = None
-        try:
-            if place != ":memory:":
-                path.parent.mkdir(exist_ok=True)
-            index = Index(_connect(place))
-            index.refresh(reader, root, progress)
-            return index
-        except (OSError, sqlite3.Error):
-            # Damaged, or another process's disk is full: it is only a cache.
-            if index:
-                index.close()
-            if place != ":memory:":
-                _discard(repository)
-    raise AssertionError("an index in memory cannot fail to open")
+    """Opens the index, makes it if need be, and brings it up to the tree `root`."""
+    index = Index(repository.common_dir / "mlgit" / "index.sqlite", reader, root, progress)
+    index.refresh()
+    return index
 
 
-def _discard(repository: Repository) -> None:
-    try:
-        (repository.common_dir / "mlgit" / "index.sqlite").unlink(missing_ok=True)
-    except OSError:
-        return  # the next attempt is in memory
+def _discard(path: Path) -> None:
+    with contextlib.suppress(OSError):  # the next attempt is in memory
+        path.unlink(missing_ok=True)
 
 
 def _connect(place: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(place, timeout=10)
+    if place != ":memory:":
+        Path(place).parent.mkdir(exist_ok=True)
+    # Transactions are begun by hand; a thread may close what another has opened.
+    db = sqlite3.connect(place, timeout=10, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute("pragma synchronous = off")
-        (version,) = connection.execute("pragma user_version").fetchone()
-        if version != FORMAT:
-            if version:
-                raise sqlite3.DatabaseError("an index of another version")
-            with connection:
-                connection.executescript(f"begin; {_SCHEMA} pragma user_version = {FORMAT}; commit")
-        return connection
+        db.execute("pragma synchronous = off")
+        (version,) = db.execute("pragma user_version").fetchone()
+        if version not in (0, FORMAT):
+            raise sqlite3.DatabaseError("an index of another version")
+        if not version:
+            _make(db)
+        return db
     except sqlite3.Error:
-        connection.close()
+        db.close()
         raise
+
+
+def _make(db: sqlite3.Connection) -> None:
+    db.execute("begin immediate")
+    if db.execute("pragma user_version").fetchone() == (0,):  # nobody was faster
+        for statement in _SCHEMA.split(";"):
+            db.execute(statement)
+        db.execute(f"pragma user_version = {FORMAT}")
+    db.commit()

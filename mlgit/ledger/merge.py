@@ -7,13 +7,22 @@ any order, needs no work tree, and reads only the folders that differ.
 
 from __future__ import annotations
 
+import contextlib
+from typing import NamedTuple
+
 from mlgit import names
 from mlgit.errors import Unreadable
-from mlgit.ledger.objects import TREE, Entry, Reader, Store, format_tree
+from mlgit.ledger.objects import FILE, TREE, Entry, Reader, Store, format_tree
 from mlgit.ledger.repository import Repository
 
+PATH_LIMIT = names.PATH_LIMIT + 100  # characters; the longest of ours is an artifact's
+PATHS_LIMIT = 3_000_000  # files and folders, of 500,000 runs
+DEPTH_LIMIT = PATH_LIMIT // 2 + 1  # folders inside each other, by that
 
-def union(reader: Reader, store: Store, ours: str, theirs: str, above: str = "") -> str:
+
+def union(
+    reader: Reader, store: Store, ours: str, theirs: str, above: str = "", depth: int = 0
+) -> str:
     """Returns the tree that has every path of both trees.
 
     Raises:
@@ -21,44 +30,77 @@ def union(reader: Reader, store: Store, ours: str, theirs: str, above: str = "")
     """
     if ours == theirs:
         return ours
-    left, right = reader.tree(ours), reader.tree(theirs)
+    if depth > DEPTH_LIMIT:
+        raise Unreadable(f"the path {names.shown(above)} is nested too deeply")
+    merged, right = reader.tree(ours), reader.tree(theirs)
+    before = dict(merged)
     for name, entry in right.items():
-        mine = left.setdefault(name, entry)
+        mine = merged.setdefault(name, entry)
         if mine == entry:
             continue
         if mine.is_tree and entry.is_tree:
-            sha = union(reader, store, mine.sha, entry.sha, f"{above}{name}/")
-            left[name] = Entry(TREE, sha)
+            sha = union(reader, store, mine.sha, entry.sha, f"{above}{name}/", depth + 1)
+            merged[name] = Entry(TREE, sha)
         else:
             raise Unreadable(
-                f"{above}{name} has two contents, and what is written never changes",
+                f"{names.shown(above + name, 120)} has two contents, "
+                "and what is written never changes",
                 "one of them was altered by hand; compare them with 'git diff' and repair "
                 "the branch it is on",
             )
-    return store.put("tree", format_tree(left))
+    if merged == before:
+        return ours
+    return theirs if merged == right else store.put("tree", format_tree(merged))
 
 
 def check_incoming(repository: Repository, ours: str | None, theirs: str) -> None:
     """Checks every path that merging the tree `theirs` would add to the tree `ours`.
 
+    A few hostile trees that hold each other several times make billions of paths, on
+    which git itself runs out of memory. So each pair of folders is looked at once, level
+    by level, with the number of places it stands at.
+
     Raises:
-        Unreadable: one climbs out of its folder, or is no plain file.
+        Unreadable: a path climbs out of its folder, is too long or no plain file, or
+            there are more of them than a ledger can have.
     """
-    if ours is None:
-        listing = repository.git("ls-tree", "-r", "-z", theirs)
-        changes = [line.split(b"\t", 1) for line in listing.split(b"\0") if line]
-        added = [(head.split(b" ")[0], path) for head, path in changes]
-    else:
-        listing = repository.git("diff-tree", "-r", "-z", "--no-renames", ours, theirs)
-        parts = listing.split(b"\0")
-        added = [
-            (head.split(b" ")[1], path)
-            for head, path in zip(parts[::2], parts[1::2], strict=False)
-            if head.endswith(b"A")
-        ]
-    for mode, path in added:
-        text = path.decode(errors="surrogateescape")
-        if not all(names.is_safe_component(part) for part in text.split("/")):
-            raise Unreadable(f"the path {names.shown(text)} would climb out of its folder")
-        if mode != b"100644":
-            raise Unreadable(f"{names.shown(text)} is not a plain file")
+    level: dict[tuple[str | None, str], _Places] = {(ours, theirs): _Places("", 1)}
+    paths = 0
+    with contextlib.closing(Reader(repository)) as reader:
+        while level:
+            below: dict[tuple[str | None, str], _Places] = {}
+            found = reader.trees(their_sha for _, their_sha in level)
+            for ((our_sha, _), (above, times)), right in zip(level.items(), found, strict=True):
+                if right is None:
+                    raise Unreadable(f"the folder {names.shown(above)} is missing, or damaged")
+                left = reader.tree(our_sha) if our_sha else {}
+                for name, entry in right.items():
+                    mine = left.get(name)
+                    if mine == entry:
+                        continue
+                    paths += times
+                    _check(f"{above}{name}", name, entry, mine)
+                    if entry.is_tree:
+                        pair = (mine.sha if mine and mine.is_tree else None, entry.sha)
+                        known = below.get(pair, _Places("", 0))
+                        longest = max(known.longest, f"{above}{name}/", key=len)
+                        below[pair] = _Places(longest, known.times + times)
+            if paths > PATHS_LIMIT:
+                raise Unreadable("there are more paths than a ledger can have")
+            level = below
+
+
+class _Places(NamedTuple):
+    """Where a folder stands."""
+
+    longest: str
+    times: int
+
+
+def _check(path: str, name: str, entry: Entry, mine: Entry | None) -> None:
+    if not names.is_safe_component(name):
+        raise Unreadable(f"the path {names.shown(path, 120)} would climb out of its folder")
+    if len(path) > PATH_LIMIT:
+        raise Unreadable(f"the path {names.shown(path)} is too long")
+    if mine is None and not entry.is_tree and entry.mode != FILE:
+        raise Unreadable(f"{names.shown(path, 120)} is not a plain file")

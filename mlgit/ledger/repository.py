@@ -7,7 +7,10 @@ that merely looking never rewrites the user's index.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import stat
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,10 +18,11 @@ from functools import cached_property
 from pathlib import Path
 
 from mlgit import names
-from mlgit.errors import MlgitError, NotARepository, WriteFailed
+from mlgit.errors import Invalid, MlgitError, NotARepository, Unreadable, WriteFailed
 from mlgit.records import Person
 
 ZERO = "0" * 40
+LISTING_LIMIT = 256 * 1024 * 1024  # bytes; the paths of 600,000 runs
 
 
 class GitFailed(MlgitError):
@@ -64,6 +68,25 @@ class Repository:
         """Runs a git command and returns its output as text, without the final newline."""
         return self.git(*arguments, env=env).decode(errors="surrogateescape").rstrip("\n")
 
+    def listing(self, *arguments: str) -> list[bytes]:
+        """Runs a git command that lists, with `-z`, what is on a branch; returns the items.
+
+        Raises:
+            Unreadable: it fails, or is endless: a few hostile trees that hold each other
+                several times make billions of paths.
+        """
+        process = self.start_git(*arguments)
+        assert process.stdout is not None
+        listing = process.stdout.read(LISTING_LIMIT)
+        if len(listing) == LISTING_LIMIT:
+            process.kill()
+        process.communicate()
+        if len(listing) == LISTING_LIMIT:
+            raise Unreadable("there are more paths than a ledger can have")
+        if process.returncode:
+            raise Unreadable("git cannot list the paths", "run 'git fsck'")
+        return listing.split(b"\0")[:-1]
+
     def talk(self, *arguments: str, show: bool) -> subprocess.CompletedProcess[str]:
         """Runs a git command that talks to a remote; its exit code is the caller's to judge.
 
@@ -85,14 +108,17 @@ class Repository:
 
     def start_git(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Starts a long-lived git process that is talked to through its pipes."""
-        return subprocess.Popen(
-            ("git", *arguments),
-            cwd=self.start,
-            env=_environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+        try:
+            return subprocess.Popen(
+                ("git", *arguments),
+                cwd=self.start,
+                env=_environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+        except OSError as error:
+            raise _not_started(self.start, error) from error
 
     @cached_property
     def config(self) -> dict[str, str]:
@@ -107,6 +133,11 @@ class Repository:
         value = self.config.get(key, "true" if default else "false").lower()
         return value not in ("false", "no", "off", "0", "")
 
+    def number(self, key: str, default: int) -> int:
+        """Returns a configured integer by git's rules for spelling one: 6700 or 7k."""
+        match = _NUMBER.fullmatch(self.config.get(key, "").lower())
+        return int(match[1]) * _UNITS[match[2]] if match else default
+
     @property
     def ref(self) -> str:
         """The full name of the ledger's branch."""
@@ -114,7 +145,18 @@ class Repository:
 
     @property
     def branch(self) -> str:
-        return self.config.get("mlgit.branch", names.BRANCH)
+        """The short name of the ledger's branch.
+
+        Raises:
+            Invalid: `mlgit.branch` says one that git does not allow.
+        """
+        name = self.config.get("mlgit.branch", names.BRANCH)
+        if not _BRANCH_NAME.fullmatch(name):
+            raise Invalid(
+                f"mlgit.branch is {names.shown(name)}, and git allows no branch of that name",
+                f"git config mlgit.branch {names.BRANCH}",
+            )
+        return name
 
     @property
     def remotes(self) -> list[str]:
@@ -147,11 +189,20 @@ class Repository:
             WriteFailed: it cannot be made.
         """
         folder = self.common_dir / "mlgit"
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise WriteFailed(f"cannot make {folder}: {error.strerror}") from error
+        if not folder.is_dir():
+            try:
+                folder.mkdir(exist_ok=True)
+            except OSError as error:
+                raise WriteFailed(f"cannot make {folder}: {error.strerror}") from error
+            self.share(folder)
         return folder
+
+    def share(self, folder: Path) -> None:
+        """Lets those write to a folder of ours who may write to git's: `git init --shared`."""
+        shared = self.config.get("core.sharedrepository", "umask").lower()
+        if shared not in ("umask", "false", "no", "off", "0"):
+            with contextlib.suppress(OSError):  # it is somebody else's
+                folder.chmod(stat.S_IMODE(self.objects.stat().st_mode))
 
     @cached_property
     def person(self) -> Person:
@@ -161,7 +212,8 @@ class Repository:
             NotARepository: git does not know.
         """
         try:
-            ident = self.line("var", "GIT_AUTHOR_IDENT")
+            # A name in another encoding than UTF-8 could not be stored.
+            ident = self.line("var", "GIT_AUTHOR_IDENT").encode(errors="replace").decode()
         except GitFailed as error:
             raise NotARepository(
                 "git does not know who you are, and every run says who made it",
@@ -178,51 +230,77 @@ def open_repository(path: str | os.PathLike[str] = ".") -> Repository:
     Raises:
         NotARepository: there is none, git refuses it, or it has SHA-256 objects.
     """
-    start = Path(path).absolute()
+    try:
+        start = Path(path).absolute()
+    except FileNotFoundError as error:
+        raise NotARepository("the working directory was deleted", "change the folder") from error
     done = _run(
         (
             "rev-parse",
-            "--absolute-git-dir",
-            "--git-common-dir",
-            "--git-path",
-            "objects",
             "--show-object-format",
             "--is-bare-repository",
+            "--absolute-git-dir",
+            _NEXT,
+            "--git-common-dir",
+            _NEXT,
+            "--git-path",
+            "objects",
+            _NEXT,
             "--show-cdup",
         ),
         start,
     )
     if done.returncode:
         raise _refusal(start, done.stderr.decode(errors="replace"))
-    lines = os.fsdecode(done.stdout).split("\n")
-    git_dir, common_dir, objects, object_format, bare, up = lines[:6]
+    object_format, bare, paths = os.fsdecode(done.stdout).split("\n", 2)
+    git_dir, common_dir, objects, up = paths.split(f"\n{_NEXT}\n")
     if object_format != "sha1":
         raise NotARepository(
             f"this repository names its objects by {object_format}, "
             "which GitPython's object database cannot write",
             "mlgit needs a repository with SHA-1 objects, git's default",
         )
-    inside = os.path.commonpath([git_dir, start]) == git_dir
+    inside = start.resolve().is_relative_to(git_dir)
     return Repository(
         start=start,
         git_dir=Path(git_dir),
         common_dir=(start / common_dir).resolve(),
         objects=(start / objects).resolve(),
-        work_tree=None if bare == "true" or inside else (start / up).resolve(),
+        work_tree=None if bare == "true" or inside else (start / up.removesuffix("\n")).resolve(),
     )
 
 
+# git prints an option that it does not know; so paths that hold newlines can be told apart.
+_NEXT = "--next"
+
+
 def _refusal(start: Path, stderr: str) -> NotARepository:
-    if "dubious ownership" in stderr or "unsafe repository" in stderr:
+    if match := re.search(r"git config --global --add safe\.directory .+", stderr, re.DOTALL):
         return NotARepository(
             f"git will not open the repository at {start}: it belongs to somebody else",
-            f'if you trust it: git config --global --add safe.directory "{start}"',
+            f"if you trust it: {match[0].strip()}",
+        )
+    if "not a git repository" in stderr and "GIT_DIR" in os.environ:
+        return NotARepository(
+            f"git is told by GIT_DIR to look in {os.environ['GIT_DIR']}, "
+            f"and from {start} there is no repository",
+            "unset GIT_DIR, or set it to an absolute path",
         )
     if "not a git repository" in stderr:
         return NotARepository(
             f"{start} is not in a git repository", "run 'git init' first, or change the folder"
         )
     return NotARepository(f"git cannot open {start}: {stderr.strip().removeprefix('fatal: ')}")
+
+
+_NUMBER = re.compile(r"\s*([+-]?\d+)([kmg]?)")
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+# The rules of `git check-ref-format`, and of `git branch`, which knows "HEAD" and options.
+_BRANCH_NAME = re.compile(
+    r"(?!-|HEAD$|.*(?:^|/)(?:\.|/|$)|.*(?:\.\.|@\{|//)|.*\.lock(?:/|$)|.*\.$)"
+    r"[^\x00-\x20\x7f~^:?*\[\\]+",
+    re.DOTALL,
+)
 
 
 def _environment() -> dict[str, str]:
@@ -245,7 +323,13 @@ def _run(
             capture_output=True,
             check=False,
         )
-    except FileNotFoundError as error:
-        if not cwd.is_dir():
-            raise NotARepository(f"there is no folder {cwd}") from error
-        raise NotARepository("git is not installed", "install git 2.31 or later") from error
+    except OSError as error:
+        raise _not_started(cwd, error) from error
+
+
+def _not_started(cwd: Path, error: OSError) -> MlgitError:
+    if not cwd.is_dir():
+        return NotARepository(f"there is no folder {cwd}")
+    if isinstance(error, FileNotFoundError):
+        return NotARepository("git is not installed", "install git 2.31 or later")
+    return NotARepository(f"git cannot be started in {cwd}: {error.strerror}")

@@ -7,10 +7,12 @@ that the run used and git does not ignore. What is left out is listed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -46,27 +48,14 @@ def capture(repository: Repository, used: Iterable[Path] = (), keep: bool = True
     Raises:
         WriteFailed: the snapshot cannot be stored.
     """
-    if repository.work_tree is None:
-        return Code(None, None, None, [])
     root = repository.work_tree
+    if root is None:
+        return Code(None, None, None, [])
     commit, branch, changed, skipped = _status(repository)
-    untracked, ignored = _untracked(repository, _inside(root, used))
-    skipped += [{"path": path, "reason": "ignored by git"} for path in ignored]
-    chosen = []
-    total = 0
-    for path in sorted({*changed, *untracked}):
-        reason, size = _objection(root / path)
-        total += size
-        if reason is None and total > TOTAL_LIMIT:
-            reason = f"more than {TOTAL_LIMIT >> 20} MiB of uncommitted work in all"
-        if reason is None and not keep:
-            reason = "mlgit.code is 'sha'"
-        if reason is None:
-            chosen.append(path)
-        else:
-            skipped.append({"path": path, "reason": reason})
-    snapshot = _commit_files(repository, commit, commit, chosen) if chosen else None
-    return Code(commit, branch, snapshot, skipped)
+    untracked, unusable = _untracked(repository, root, used)
+    chosen, left_out = _choose(root, {*changed, *untracked}, keep)
+    snapshot = _commit_files(repository, root, commit, commit, chosen) if chosen else None
+    return Code(commit, branch, snapshot, skipped + unusable + left_out)
 
 
 def extend(repository: Repository, code: Code, used: Iterable[Path]) -> Code:
@@ -77,23 +66,15 @@ def extend(repository: Repository, code: Code, used: Iterable[Path]) -> Code:
     Raises:
         WriteFailed: the snapshot cannot be stored.
     """
-    if repository.work_tree is None:
+    root = repository.work_tree
+    if root is None:
         return code
-    untracked, ignored = _untracked(repository, _inside(repository.work_tree, used))
-    skipped = [{"path": path, "reason": "ignored by git"} for path in ignored]
-    chosen = []
-    for path in untracked:
-        reason, _ = _objection(repository.work_tree / path)
-        if reason:
-            skipped.append({"path": path, "reason": reason})
-        else:
-            chosen.append(path)
+    untracked, skipped = _untracked(repository, root, used)
+    chosen, left_out = _choose(root, untracked)
     base = code.snapshot or code.commit
-    snapshot = _commit_files(repository, base, code.commit, chosen) if chosen else None
-    return code._replace(
-        snapshot=snapshot or code.snapshot,
-        skipped=code.skipped + [entry for entry in skipped if entry not in code.skipped],
-    )
+    snapshot = _commit_files(repository, root, base, code.commit, chosen) if chosen else None
+    new = [entry for entry in skipped + left_out if entry not in code.skipped]
+    return code._replace(snapshot=snapshot or code.snapshot, skipped=code.skipped + new)
 
 
 def protect(repository: Repository, run_id: str, code: str) -> None:
@@ -106,7 +87,8 @@ def protect(repository: Repository, run_id: str, code: str) -> None:
 
 def release(repository: Repository, run_id: str) -> None:
     """Ends `protect`; harmless if there was none."""
-    repository.git("update-ref", "-d", _protection(run_id))
+    with contextlib.suppress(GitFailed):  # the run is saved; a ref left behind costs nothing
+        repository.git("update-ref", "-d", _protection(run_id))
 
 
 def _protection(run_id: str) -> str:
@@ -114,16 +96,28 @@ def _protection(run_id: str) -> str:
 
 
 def remote_url(repository: Repository) -> str | None:
-    """Returns where the code is shared, without user name, password and query."""
-    if repository.remote is None:
-        return None
+    """Returns where the code is shared, without user name, password and query.
+
+    None: nowhere, or at a place that says nothing to others, or where it is not
+    certain which part is a password.
+    """
     url = repository.config.get(f"remote.{repository.remote}.url", "")
-    if "://" not in url:
-        # A path of this machine says nothing to others; "host:path" is ssh.
-        return None if url.startswith((".", "/", "~")) or ":" not in url else url
-    if url.startswith("file:"):
-        return None
-    return re.sub(r"^([a-z][a-z0-9+.-]*://)[^/@]*@", r"\1", url).partition("?")[0]
+    if _ON_THE_WEB.match(url):
+        scheme, _, rest = re.split("[?#]", url)[0].partition("://")
+        authority, slash, path = rest.partition("/")
+        start = f"{scheme}://"
+    else:
+        # "host:path" is ssh, unless a slash comes first or it is a drive's letter.
+        authority, slash, path = url.partition(":")
+        start = ""
+        if not slash or "/" in authority or len(authority) == 1 or path.startswith((":", "//")):
+            return None
+    host = authority.rpartition("@")[2]
+    return f"{start}{host}{slash}{path}" if _HOST.fullmatch(host) and "@" not in path else None
+
+
+_ON_THE_WEB = re.compile(r"(https?|ssh|git|git\+ssh|ftps?)://", re.IGNORECASE)
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:@\[\]]+)(:\d*)?", re.IGNORECASE)
 
 
 def _status(
@@ -148,78 +142,150 @@ def _status(
             if field == "branch.oid" and value != "(initial)":
                 commit = value
             elif field == "branch.head" and value != "(detached)":
-                branch = value
+                branch = _text(value)
         elif kind in ("1", "u"):
             path = rest.split(" ", 7 if kind == "1" else 9)[-1]
             submodule = rest.split(" ", 2)[1]
             if submodule.startswith("S") and "M" in submodule:
-                reason = "a submodule with uncommitted changes of its own"
-                skipped.append({"path": path, "reason": reason})
+                skipped.append(_left(path, "a submodule with uncommitted changes of its own"))
             changed.append(path)
     return commit, branch, changed, skipped
+
+
+def _text(path: str) -> str:
+    """Returns a path that may hold bytes of any kind as text that can be stored."""
+    return path.encode(errors="replace").decode()
+
+
+def _left(path: str, reason: str) -> dict[str, str]:
+    return {"path": _text(path), "reason": reason}
 
 
 def _inside(root: Path, used: Iterable[Path]) -> list[str]:
     """Returns the used paths below the root, relative to it, as git spells them."""
     found = []
     for path in used:
-        place = path.parent.resolve() / path.name
-        if place.is_relative_to(root) and place != root:
+        # A link counts as itself, and its folder as what it is.
+        place = path.resolve() if path.name in ("", "..") else path.parent.resolve() / path.name
+        if place.is_relative_to(root):
             relative = place.relative_to(root)
-            if relative.parts[0] != ".git":
+            if relative.parts[:1] != (".git",):
                 found.append(relative.as_posix())
     return found
 
 
-def _untracked(repository: Repository, paths: list[str]) -> tuple[list[str], list[str]]:
-    """Returns which of the paths are untracked, and which git has been told to ignore."""
-    if not paths:
-        return [], []
-    top = ("-C", str(repository.work_tree), "--literal-pathspecs")
-    options = ("-t", "-z", "--cached", "--others", "--exclude-standard")
-    listing = os.fsdecode(repository.git(*top, "ls-files", *options, "--", *paths))
-    listed = {line[2:]: line[0] for line in listing.split("\0")[:-1]}
+def _untracked(
+    repository: Repository, root: Path, used: Iterable[Path]
+) -> tuple[list[str], list[dict[str, str]]]:
+    """Returns which of the used files are untracked, and which a snapshot cannot hold."""
+    paths = _inside(root, used)
+    # git lists a repository inside this one by its folder only, if that is asked for.
+    parents = {parent for path in paths for parent in PurePosixPath(path).parents if parent.name}
+    others = [str(parent) for parent in parents if (root / parent / ".git").exists()]
+    options = ("--cached", "--others", "--exclude-standard", "-t")
+    listed = {line[2:]: line[0] for line in _ls_files(repository, root, options, paths + others)}
     folders = {str(parent) for path in listed for parent in PurePosixPath(path).parents}
-    ignored = [path for path in paths if path not in listed and path not in folders]
-    return [path for path, status in listed.items() if status == "?"], ignored
+    rest = [path for path in paths if path not in listed and path not in folders]
+    options = ("--others", "--ignored", "--exclude-standard", "--directory")
+    ignored = {path.rstrip("/") for path in _ls_files(repository, root, options, rest)}
+    skipped = [_left(path, "ignored by git") for path in rest if _is_in(path, ignored)]
+    foreign = {path.rstrip("/") for path in listed if path.endswith("/")}
+    skipped += [_left(path, "a git repository of its own") for path in sorted(foreign)]
+    files = [path for path, status in listed.items() if status == "?" and path[-1] != "/"]
+    return files, skipped
 
 
-def _objection(path: Path) -> tuple[str | None, int]:
+def _is_in(path: str, places: set[str]) -> bool:
+    return path in places or any(str(parent) in places for parent in PurePosixPath(path).parents)
+
+
+def _ls_files(
+    repository: Repository, root: Path, options: Sequence[str], paths: Sequence[str]
+) -> list[str]:
+    found: list[str] = []
+    for start in range(0, len(paths), _ARGUMENTS):
+        some = paths[start : start + _ARGUMENTS]
+        command = ("-C", str(root), "--literal-pathspecs", "ls-files", "-z", *options, "--", *some)
+        found += os.fsdecode(repository.git(*command)).split("\0")[:-1]
+    return found
+
+
+_ARGUMENTS = 500  # paths for one command: 4,096 bytes at most each, and systems allow 2 MiB
+
+
+def _choose(
+    root: Path, paths: Iterable[str], keep: bool = True
+) -> tuple[list[str], list[dict[str, str]]]:
+    """Returns the paths that go into a snapshot, and those left out with the reason."""
+    chosen, skipped, total = [], [], 0
+    for path in sorted(paths):
+        reason, size = _objection(root, path)
+        if reason is None and total + size > TOTAL_LIMIT:
+            reason = f"more than {TOTAL_LIMIT >> 20} MiB of uncommitted work in all"
+        if reason is None and not keep:
+            reason = "mlgit.code is 'sha'"
+        if reason is None:
+            chosen.append(path)
+            total += size
+        else:
+            skipped.append(_left(path, reason))
+    return chosen, skipped
+
+
+def _objection(root: Path, path: str) -> tuple[str | None, int]:
     """Returns why a file stays out of a snapshot, if so, and the bytes it would add."""
+    place = root / path
     try:
-        if path.is_symlink() or not path.exists() or path.is_dir():
-            return None, 0  # a link, a deletion, or a submodule: names only, no content
-        size = path.stat().st_size
+        mode = place.lstat().st_mode
+        if _is_gone(root, path) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode):
+            return None, 0  # a deletion, a link, or a submodule: names only, no content
+        if not stat.S_ISREG(mode):
+            return "no plain file", 0
+        size = place.stat().st_size
         if size > FILE_LIMIT:
             return f"larger than {FILE_LIMIT >> 20} MiB", 0
-        secret = find_secret(path.read_bytes())
+        secret = find_secret(place.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None, 0
     except OSError as error:
         return f"cannot be read: {error.strerror}", 0
     return (f"seems to hold a secret ({secret})", 0) if secret else (None, size)
 
 
+def _is_gone(root: Path, path: str) -> bool:
+    """Tells whether nothing is at the path, or only beyond a link that took a folder's place."""
+    place = root / path
+    return not os.path.lexists(place) or place.parent.resolve() != place.parent
+
+
 def _commit_files(
-    repository: Repository, base: str | None, parent: str | None, paths: list[str]
+    repository: Repository, root: Path, base: str | None, parent: str | None, paths: list[str]
 ) -> str | None:
     """Makes a commit of the tree of `base` with these paths as the work tree has them."""
     index = repository.state / f"snapshot-{os.getpid()}-{secrets.token_hex(4)}.index"
     env = {"GIT_INDEX_FILE": str(index)}
-    # A split index would leave a shared part behind in the git directory, and a
-    # file system monitor knows only the user's own index.
-    plain = ("-c", "core.splitIndex=false", "-c", "core.fsmonitor=false")
-    top = ("-C", str(repository.work_tree), *plain)
+    # A split index would leave a shared part behind in the git directory, a file system
+    # monitor knows only the user's own index, a hook would take this one for it, and
+    # line ends that change on the way are nothing to stop a run for.
+    settings = (
+        "core.splitIndex=false",
+        "core.fsmonitor=false",
+        f"core.hooksPath={os.devnull}",
+        "core.safecrlf=false",
+    )
+    top = ("-C", str(root), *(part for setting in settings for part in ("-c", setting)))
+    gone = {path for path in paths if _is_gone(root, path)}
+    present = [path for path in paths if path not in gone]
     try:
         repository.git(*top, "read-tree", base or "--empty", env=env)
-        repository.git(
-            *top,
-            "update-index",
-            "--add",
-            "--remove",
-            "-z",
-            "--stdin",
-            input=os.fsencode("".join(path + "\0" for path in paths)),
-            env=env,
-        )
+        for options, some in (
+            (("--force-remove",), sorted(gone)),
+            (("--add", "--remove", "--replace"), present),
+        ):
+            if some:
+                listing = os.fsencode("".join(path + "\0" for path in some))
+                command = ("update-index", *options, "-z", "--stdin")
+                repository.git(*top, *command, input=listing, env=env)
         tree = repository.line(*top, "write-tree", env=env)
         if base and tree == repository.line("rev-parse", f"{base}^{{tree}}"):
             return None

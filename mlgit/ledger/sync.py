@@ -7,6 +7,7 @@ answered by fetching, merging (which cannot conflict) and pushing again.
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import time
 from typing import NamedTuple
@@ -116,33 +117,38 @@ def push(repository: Repository, remote: str | None = None, show: bool = False) 
         RemoteFailed: the remote cannot be reached or refuses.
         Unreadable: what it has is no ledger, or contradicts ours; ours is as it was.
     """
-    remote = _known(repository, remote)
-    reader = Reader(repository)
-    try:
-        before = commit_at(reader, repository.ref)
-        if before is None:
-            raise NotFound("there is no ledger here to push", "run 'mlgit init'")
-        for attempt in range(PUSHES):
-            theirs = commit_at(reader, repository.tracking_ref(remote))
-            ours = commit_at(reader, repository.ref)
-            if _push(repository, remote, show):
-                received = _news(reader, before, ours)
-                return Exchange(remote, received, _news(reader, theirs, ours))
-            time.sleep(random.uniform(0, 0.05 * attempt))
-            _fetch(repository, remote, show)
-            _integrate(repository, reader, remote)
-    finally:
-        reader.close()
-    raise RemoteFailed(
-        f"others were faster {PUSHES} times in a row pushing to {remote}", "try again"
-    )
+    # To push and be refused costs one round less, but with `show` git would tell of it.
+    return _send(repository, remote, show, fetch=show)
 
 
 def sync(repository: Repository, remote: str | None = None, show: bool = False) -> Exchange:
     """Pulls, then pushes; see there."""
-    received = pull(repository, remote, show)
-    sent = push(repository, received.remote, show)
-    return Exchange(received.remote, received.received + sent.received, sent.sent)
+    return _send(repository, remote, show, fetch=True)
+
+
+def _send(repository: Repository, remote: str | None, show: bool, fetch: bool) -> Exchange:
+    remote = _known(repository, remote)
+    reader = Reader(repository)
+    try:
+        refusal = ""
+        before = commit_at(reader, repository.ref)
+        for attempt in range(PUSHES):
+            if attempt or fetch:
+                _fetch(repository, remote, show)
+                _integrate(repository, reader, remote)
+            ours = commit_at(reader, repository.ref)
+            if ours is None:
+                raise NotFound("there is no ledger here to push", "run 'mlgit init'")
+            theirs = commit_at(reader, repository.tracking_ref(remote))
+            try:
+                known = None if _push(repository, remote, ours, show) == _NEW else theirs
+                return Exchange(remote, _news(reader, before, ours), _news(reader, known, ours))
+            except _Behind as error:
+                refusal = error.message
+            time.sleep(random.uniform(0, 0.05 * attempt))
+    finally:
+        reader.close()
+    raise RemoteFailed(f"{refusal}, {PUSHES} times in a row", "others were faster; try again")
 
 
 def cargo(repository: Repository, remote: str | None = None) -> Cargo:
@@ -266,47 +272,74 @@ def _is_ancestor(repository: Repository, earlier: str, later: str) -> bool:
 
 
 def _fetch(repository: Repository, remote: str, show: bool) -> None:
-    refspec = f"+{repository.ref}:{repository.tracking_ref(remote)}"
-    done = repository.talk("fetch", "--no-tags", *_progress(show), remote, refspec, show=show)
-    if done.returncode and "couldn't find remote ref" not in done.stderr:
+    # A pattern, because a remote that has no such branch is no error for one.
+    refspec = f"+{repository.ref}*:{repository.tracking_ref(remote)}*"
+    options = ("--no-tags", "--no-prune", "--no-write-fetch-head", "--recurse-submodules=no")
+    done = repository.talk("fetch", *options, *_progress(show), remote, refspec, show=show)
+    if done.returncode:
         raise _unreachable(remote, done)
 
 
-def _push(repository: Repository, remote: str, show: bool) -> bool:
-    """Pushes once; False if the remote has moved on since it was last seen."""
-    refspec = f"{repository.ref}:{repository.ref}"
-    done = repository.talk("push", "--porcelain", *_progress(show), remote, refspec, show=show)
-    refused = [line for line in done.stdout.splitlines() if line.startswith("!")]
-    if done.returncode and not refused:
+class _Behind(RemoteFailed):
+    """The remote has moved on since it was last seen, or is being written to right now."""
+
+
+_NEW = "*"  # git's sign for a branch that the push made
+_BEHIND = (
+    "fetch first",
+    "non-fast-forward",
+    "cannot lock",
+    "failed to update ref",
+    "incorrect old",
+)
+
+
+def _push(repository: Repository, remote: str, ours: str, show: bool) -> str:
+    """Pushes once and returns git's sign for what happened.
+
+    The commit is named, not the branch: a run may be saved meanwhile.
+    """
+    options = ("--porcelain", "--no-follow-tags", "--recurse-submodules=no", *_progress(show))
+    refspec = f"{ours}:{repository.ref}"
+    done = repository.talk("push", *options, remote, refspec, show=show)
+    told = [line.split("\t") for line in done.stdout.splitlines() if refspec in line]
+    if not told:
         raise _unreachable(remote, done)
-    for line in refused:
-        reason = line.split("\t")[-1]
-        behind = (
-            "fetch first",
-            "non-fast-forward",
-            "stale info",
-            "cannot lock ref",
-            "incorrect old",
-        )
-        if not any(sign in reason for sign in behind):
-            raise RemoteFailed(f"{remote} refused the ledger: {reason}", _last_line(done.stderr))
-    if not refused:
+    sign, *_, outcome = told[0]
+    if sign != "!":
         # git does this itself only where the remote's fetch rule covers the branch.
-        repository.git("update-ref", repository.tracking_ref(remote), repository.ref)
-    return not refused
+        repository.git("update-ref", repository.tracking_ref(remote), ours)
+        return sign
+    said = "".join(f"; it says: {line}" for line in _reasons(done.stderr, "remote: ")[:1])
+    message = f"{remote} refused the ledger: {outcome.partition('] ')[2].strip('()')}{said}"
+    if any(reason in outcome for reason in _BEHIND):
+        raise _Behind(message)
+    hint = "what is here is safe and can be sent later"
+    if "shallow" in outcome:
+        hint = "the history here is cut off; fetch all of it: git fetch --unshallow"
+    raise RemoteFailed(message, hint)
 
 
 def _progress(show: bool) -> tuple[str, ...]:
-    return ("--progress",) if show else ("--quiet",)
+    return ("--progress",) if show else ()
 
 
 def _unreachable(remote: str, done: subprocess.CompletedProcess[str]) -> RemoteFailed:
+    reason = "".join(_reasons(done.stderr)[:1])
+    if done.args[1] == "push" and done.returncode == 1:  # what goes wrong on the way is 128
+        return RemoteFailed(
+            "the hook pre-push of this repository stopped the push" + (reason and f": {reason}"),
+            "repair what it complains about; what is here is safe",
+        )
     return RemoteFailed(
-        f"{remote} cannot be reached: {_last_line(done.stderr) or 'git says why above'}",
+        f"{remote} cannot be reached: {reason or 'git says why above'}",
         f"check 'git ls-remote {remote}'; what is here is safe and can be sent later",
     )
 
 
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.startswith(("fatal:", "error:", "remote:"))]
-    return lines[0].partition(": ")[2] if lines else " ".join(text.split())[:200]
+def _reasons(stderr: str, mark: str = "") -> list[str]:
+    """Returns what git or the other side said, without passwords in URLs."""
+    lines = [line for line in stderr.splitlines() if line.startswith(mark) and line.strip()]
+    plain = [re.sub(r"^(fatal|error|remote): ", "", line).strip() for line in lines]
+    said = [line for line in plain if not line.startswith("failed to push some refs")]
+    return [re.sub(r"://[^/@\s]*@", "://", line)[:200] for line in said]

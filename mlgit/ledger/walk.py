@@ -7,7 +7,7 @@ three thousand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
@@ -38,10 +38,14 @@ def run_folders(reader: Reader, root: str, days: tuple[str, str] | None = None) 
 
     What cannot be a run's folder (`stray` lists it) is passed over.
     """
-    for _day, tree in day_trees(reader, root, days):
+    for day, tree in day_trees(reader, root, days):
         for name in sorted(tree, reverse=True):
-            if names.is_id(name) and tree[name].is_tree:
+            if tree[name].is_tree and _is_run(name, day):
                 yield Folder(name, tree[name].sha)
+
+
+def _is_run(name: str, day: str) -> bool:
+    return names.is_id(name) and names.run_folder(name) == f"runs/{day}/{name}"
 
 
 def day_trees(
@@ -53,7 +57,9 @@ def day_trees(
     if top is None or not top.is_tree:
         return
     pending = [("", top)]
-    while pending:
+    for _ in range(_FOLDERS_LIMIT):
+        if not pending:
+            return
         above, entry = pending.pop()
         tree = reader.tree(entry.sha)
         if above.count("/") == 3:
@@ -65,6 +71,16 @@ def day_trees(
             wanted = first[: len(day)] <= day <= last[: len(day)]
             if wanted and len(name) == width and name.isdecimal() and tree[name].is_tree:
                 pending.append((day + "/", tree[name]))
+    raise _endless("runs")
+
+
+# A few hostile trees that hold each other several times make billions of paths.
+_FOLDERS_LIMIT = 100_000  # of days, months and years
+_FILES_LIMIT = 100_000  # of one run
+
+
+def _endless(folder: str) -> Unreadable:
+    return Unreadable(f"{folder} has more in it than a ledger can have", "run 'mlgit doctor'")
 
 
 def find_folders(reader: Reader, root: str, run_ids: Iterable[str]) -> Iterator[Folder]:
@@ -85,20 +101,23 @@ def changed_folders(reader: Reader, old: str, new: str) -> Iterator[Folder]:
 
     A folder that is gone is yielded with an empty `sha`.
     """
-    yield from _changed(reader, lookup(reader, old, "runs"), lookup(reader, new, "runs"), 3)
-
-
-def _changed(reader: Reader, old: Entry | None, new: Entry | None, levels: int) -> Iterator[Folder]:
-    before = reader.tree(old.sha) if old and old.is_tree else {}
-    after = reader.tree(new.sha) if new and new.is_tree else {}
-    for name in sorted({*before, *after}):
-        was, now = before.get(name), after.get(name)
-        if was == now:
-            continue
-        if levels:
-            yield from _changed(reader, was, now, levels - 1)
-        elif names.is_id(name):
-            yield Folder(name, now.sha if now and now.is_tree else "")
+    top = lookup(reader, old, "runs"), lookup(reader, new, "runs")
+    pending = [("", *top)]
+    for _ in range(_FOLDERS_LIMIT):
+        if not pending:
+            return
+        above, was, now = pending.pop()
+        before = reader.tree(was.sha) if was and was.is_tree else {}
+        after = reader.tree(now.sha) if now and now.is_tree else {}
+        for name in sorted({*before, *after}):
+            pair = before.get(name), after.get(name)
+            if pair[0] == pair[1]:
+                continue
+            if above.count("/") < 3:
+                pending.append((f"{above}{name}/", *pair))
+            elif _is_run(name, above.rstrip("/")):
+                yield Folder(name, pair[1].sha if pair[1] and pair[1].is_tree else "")
+    raise _endless("runs")
 
 
 T = TypeVar("T")
@@ -113,63 +132,73 @@ def _batches(items: Iterable[T]) -> Iterator[list[T]]:
 def load_runs(reader: Reader, folders: Iterable[Folder]) -> Iterator[records.Run | Problem]:
     """Yields the runs in these folders with their later facts folded in, in order.
 
-    One that cannot be read is a `Problem` in its place; nothing is raised for it.
+    A record that cannot be read is a `Problem`: a run's in its place, a fact's after
+    its run. Nothing is raised for them.
     """
     for batch in _batches(folders):
+        places = [names.run_folder(folder.run_id) for folder in batch]
         trees = list(reader.trees(folder.sha for folder in batch))
-        limit = records.SIZE_LIMITS["run"]
-        wanted = [_file(tree, names.RUN_FILE) for tree in trees]
-        found = list(reader.find_many((sha or "-" for sha in wanted), limit))
-        facts = _load_facts(reader, batch, trees)
-        for folder, content, own_facts in zip(batch, found, facts, strict=True):
-            path = names.run_file(folder.run_id, names.RUN_FILE)
+        wanted = [_file(tree, names.RUN_FILE) or "-" for tree in trees]
+        contents = reader.find_many(wanted, records.SIZE_LIMITS["run"])
+        facts = _load_facts(reader, places, trees)
+        for folder, place, content, (told, bad) in zip(batch, places, contents, facts, strict=True):
+            path = f"{place}/{names.RUN_FILE}"
             try:
                 run = records.load_run(_content(content, path), path)
                 if run.id != folder.run_id:
                     raise Unreadable(f"{path} is damaged: it is the record of another run")
             except Unreadable as error:
                 yield Problem(path, error.message)
-                continue
-            yield records.fold(run, own_facts)
+            else:
+                yield records.fold(run, told)
+            yield from bad
 
 
 def _load_facts(
-    reader: Reader, folders: list[Folder], trees: list[Tree]
-) -> Iterator[list[records.Fact]]:
-    """Yields the readable facts of each folder."""
-    holders = [tree.get("facts") for tree in trees]
-    fact_trees = reader.trees(entry.sha for entry in holders if entry and entry.is_tree)
-    plan = [
-        list(_fact_files(next(fact_trees))) if entry and entry.is_tree else [] for entry in holders
-    ]
+    reader: Reader, folders: Sequence[str], trees: Sequence[Tree | None]
+) -> Iterator[tuple[list[records.Fact], list[Problem]]]:
+    """Yields for each folder the facts about it, oldest first, and those that cannot be read."""
+    holders = [(tree or {}).get(_FACTS) for tree in trees]
+    found = reader.trees(holder.sha for holder in holders if holder and holder.is_tree)
+    plan: list[list[tuple[str, str]]] = []  # for each folder, the paths of facts and their blobs
+    bad: list[list[Problem]] = []
+    for folder, holder in zip(folders, holders, strict=True):
+        above = f"{folder}/{_FACTS}"
+        tree: Tree | None = {}
+        if holder:
+            tree = next(found) if holder.is_tree else None
+        bad.append([Problem(above, f"{above} is damaged, or no folder")] if tree is None else [])
+        plan.append(
+            [
+                (f"{above}/{name}", entry.sha if entry.is_file else "-")
+                for name, entry in sorted((tree or {}).items())
+                if _is_fact(name)
+            ]
+        )
     wanted = [sha for files in plan for _, sha in files]
     contents = reader.find_many(wanted, records.SIZE_LIMITS["fact"])
-    for files, folder in zip(plan, folders, strict=True):
-        above = names.run_folder(folder.run_id)
-        yield [
-            fact
-            for fact_id, _ in files
-            if (fact := _fact(next(contents), fact_id, f"{above}/facts/{fact_id}.json"))
-        ]
+    for files, problems in zip(plan, bad, strict=True):
+        facts = []
+        for path, _ in files:
+            try:
+                fact = records.load_fact(_content(next(contents), path), path)
+                if not path.endswith(f"/{fact.id}.json"):
+                    raise Unreadable(f"{path} is damaged: it is another fact")
+                facts.append(fact)
+            except Unreadable as error:
+                problems.append(Problem(path, error.message))
+        yield facts, problems
 
 
-def _fact_files(tree: Tree) -> Iterator[tuple[str, str]]:
-    for name, entry in sorted(tree.items()):
-        fact_id = name.removesuffix(".json")
-        if name != fact_id and names.is_id(fact_id) and entry.is_file:
-            yield fact_id, entry.sha
+_FACTS = "facts"
 
 
-def _fact(found: Object | Missing | TooLarge, fact_id: str, path: str) -> records.Fact | None:
-    try:
-        fact = records.load_fact(_content(found, path), path)
-    except Unreadable:
-        return None  # `problems` tells of it; a bad note must not hide the run
-    return fact if fact.id == fact_id else None
+def _is_fact(name: str) -> bool:
+    return name.endswith(".json") and names.is_id(name.removesuffix(".json"))
 
 
-def _file(tree: Tree, name: str) -> str | None:
-    entry = tree.get(name)
+def _file(tree: Tree | None, name: str) -> str | None:
+    entry = (tree or {}).get(name)
     return entry.sha if entry and entry.is_file else None
 
 
@@ -196,79 +225,92 @@ def read_file(reader: Reader, root: str, path: str, limit: int) -> bytes | None:
 
 
 def list_files(reader: Reader, root: str, folder: str) -> Iterator[tuple[str, Entry]]:
-    """Yields the files below a folder, with paths relative to it, in order of name."""
+    """Yields the files below a folder, with paths relative to it, in order of name.
+
+    Raises:
+        Unreadable: a folder is damaged, or there are more than any run has.
+    """
     top = lookup(reader, root, folder)
     pending = [("", top)] if top and top.is_tree else []
-    while pending:
+    for _ in range(_FILES_LIMIT):
+        if not pending:
+            return
         above, entry = pending.pop()
         if not entry.is_tree:
             yield above.rstrip("/"), entry
             continue
         tree = reader.tree(entry.sha)
         pending += [(f"{above}{name}/", tree[name]) for name in sorted(tree, reverse=True)]
+    raise _endless(folder)
 
 
-def load_experiments(reader: Reader, root: str) -> dict[str, records.Experiment]:
-    """Returns the experiments that have facts, by the name their runs store."""
+def read_files(reader: Reader, root: str, folder: str, limit: int) -> Iterator[tuple[str, bytes]]:
+    """Yields the files below a folder as relative path and bytes, in order of name.
+
+    Raises:
+        Unreadable: one is larger than `limit` bytes, or no plain file.
+    """
+    files = list(list_files(reader, root, folder))
+    contents = reader.find_many((entry.sha if entry.is_file else "-" for _, entry in files), limit)
+    for (path, _), found in zip(files, contents, strict=True):
+        yield path, _content(found, f"{folder}/{path}")
+
+
+def load_experiments(reader: Reader, root: str) -> Iterator[records.Experiment | Problem]:
+    """Yields the experiments that have facts, and the facts that cannot be read."""
     top = lookup(reader, root, "experiments")
     if top is None or not top.is_tree:
-        return {}
-    found = {}
-    for component, entry in reader.tree(top.sha).items():
-        name = names.decode(component)
-        if name is None or not entry.is_tree:
-            continue
-        holder = reader.tree(entry.sha).get("facts")
-        files = list(_fact_files(reader.tree(holder.sha))) if holder and holder.is_tree else []
-        contents = reader.find_many((sha for _, sha in files), records.SIZE_LIMITS["fact"])
-        facts = [
-            fact
-            for (fact_id, _), content in zip(files, contents, strict=True)
-            if (fact := _fact(content, fact_id, names.experiment_fact_file(name, fact_id)))
-        ]
-        found[name] = records.fold_experiment(name, facts)
-    return found
-
-
-def stray(repository: Repository, root: str) -> Iterator[Problem]:
-    """Yields what does not belong on the branch: odd kinds of entries, runs in wrong places."""
-    listing = repository.git("ls-tree", "-r", "-z", root)
-    for line in listing.split(b"\0")[:-1]:
-        head, _, raw = line.partition(b"\t")
-        path = raw.decode(errors="surrogateescape")
-        kind = Entry(int(head.split()[0], 8), "").kind
-        if not all(names.is_safe_component(part) for part in path.split("/")):
-            yield Problem(path, "the path would climb out of its folder")
-        elif kind != "a file":
-            yield Problem(path, f"is {kind} where a plain file should be")
-        elif path.startswith("runs/") and names.place(path).kind == "other":
-            yield Problem(path, "is not in the folder of a run")
-
-
-def bad_facts(reader: Reader, root: str) -> Iterator[Problem]:
-    """Yields the facts that cannot be read, of runs and of experiments."""
-    experiments = lookup(reader, root, "experiments")
-    folders = [(names.run_folder(run_id), sha) for run_id, sha in run_folders(reader, root)]
-    if experiments and experiments.is_tree:
-        for name, entry in reader.tree(experiments.sha).items():
-            folders += [(f"experiments/{name}", entry.sha)] if entry.is_tree else []
-    for above, sha in folders:
-        holder = reader.tree(sha).get("facts")
-        if not holder or not holder.is_tree:
-            continue
-        for name, entry in reader.tree(holder.sha).items():
-            path = f"{above}/facts/{name}"
-            try:
-                content = _content(reader.find(entry.sha, records.SIZE_LIMITS["fact"]), path)
-                if records.load_fact(content, path).id + ".json" != name:
-                    raise Unreadable(f"{path} has another fact's id")
-            except Unreadable as error:
-                yield Problem(path, error.message)
+        return
+    found = [
+        (name, entry.sha)
+        for component, entry in reader.tree(top.sha).items()
+        if entry.is_tree and (name := names.decode(component)) is not None
+    ]
+    trees = list(reader.trees(sha for _, sha in found))
+    places = [names.experiment_folder(name) for name, _ in found]
+    for (name, _), (facts, bad) in zip(found, _load_facts(reader, places, trees), strict=True):
+        yield records.fold_experiment(name, facts)
+        yield from bad
 
 
 def run_facts(reader: Reader, root: str, run_id: str) -> list[records.Fact]:
     """Returns the readable facts about one run, oldest first."""
-    folders = list(find_folders(reader, root, [run_id]))
-    if not folders:
-        return []
-    return next(_load_facts(reader, folders, list(reader.trees([folders[0].sha]))))
+    trees = list(reader.trees(folder.sha for folder in find_folders(reader, root, [run_id])))
+    facts = [
+        facts for facts, _ in _load_facts(reader, [names.run_folder(run_id)] * len(trees), trees)
+    ]
+    return facts[0] if facts else []
+
+
+def bad_facts(reader: Reader, root: str) -> Iterator[Problem]:
+    """Yields the facts of experiments that cannot be read; `load_runs` tells of those of runs."""
+    for found in load_experiments(reader, root):
+        if isinstance(found, Problem):
+            yield found
+
+
+def stray(repository: Repository, root: str) -> Iterator[Problem]:
+    """Yields what does not belong on the branch: odd kinds of entries, runs in wrong places.
+
+    What `load_runs` and `load_experiments` tell of themselves is not among it.
+    """
+    for line in repository.listing("ls-tree", "-r", "-z", root):
+        head, _, raw = line.partition(b"\t")
+        path = raw.decode(errors="surrogateescape")
+        kind = Entry(int(head.split()[0], 8), "").kind
+        place = names.place(path)
+        if not all(names.is_safe_component(part) for part in path.split("/")):
+            yield Problem(path, "the path would climb out of its folder")
+        elif kind != "a file" and not _is_loaded(place):
+            yield Problem(path, f"is {kind} where a plain file should be")
+        elif path in ("runs", "experiments"):
+            yield Problem(path, "is a file where a folder should be")
+        elif path.startswith("runs/") and place.kind == "other":
+            yield Problem(path, "is not in the folder of a run")
+
+
+def _is_loaded(place: names.Place) -> bool:
+    holder, _, name = place.part.partition("/")
+    return (place.kind, place.part) == ("run", names.RUN_FILE) or (
+        place.kind in ("run", "experiment") and holder == _FACTS and (not name or _is_fact(name))
+    )

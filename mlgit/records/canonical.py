@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +21,8 @@ from mlgit.errors import Invalid, Unreadable
 
 DEPTH_LIMIT = 64
 BIG = 2**53  # up to here every JSON reader keeps an integer exactly
+DIGITS_LIMIT = 1000  # of an integer; converting long ones takes quadratic time
+_HUGE = 10**DIGITS_LIMIT
 
 Number = int | float  # never a bool; ints stay ints, of any size
 
@@ -27,6 +31,7 @@ def canonical(value: Any) -> bytes:
     """Returns the one JSON spelling of a value: UTF-8, keys sorted, two-space indent.
 
     A list that holds no list or object stands on one line; a final newline ends it.
+    Tuples are lists.
 
     Raises:
         Invalid: something JSON has no word for (NaN too; see `pack`).
@@ -46,9 +51,9 @@ def canonical(value: Any) -> bytes:
 def _render(value: Any, newline: str) -> str:
     if isinstance(value, dict) and value:
         inner = newline + "  "
-        items = (f"{_dumps(key)}: {_render(value[key], inner)}" for key in sorted(value))
+        items = (f"{_key(key)}: {_render(value[key], inner)}" for key in sorted(value))
         return "{" + inner + ("," + inner).join(items) + newline + "}"
-    if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
+    if isinstance(value, (list, tuple)) and any(isinstance(item, _NESTED) for item in value):
         inner = newline + "  "
         return (
             "[" + inner + ("," + inner).join(_render(item, inner) for item in value) + newline + "]"
@@ -56,17 +61,27 @@ def _render(value: Any, newline: str) -> str:
     return _dumps(value)
 
 
+_NESTED = (dict, list, tuple)
 _dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
+def _key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"the key {names.shown(key)} is not a string")
+    return _dumps(key)
 
 
 def parse(data: bytes, what: str) -> dict[str, Any]:
     """Returns the object that untrusted JSON bytes hold.
 
     Raises:
-        Unreadable: not UTF-8 or JSON, no object, duplicate keys, NaN, deeper than 64.
+        Unreadable: not UTF-8 or JSON, no object, duplicate keys, half characters,
+            numbers beyond a double, deeper than 64.
     """
     try:
         value = _decoder.decode(data.decode())
+        if _HALF_CHARACTER.search(data):
+            _dumps(value).encode()
     except RecursionError:
         raise Unreadable(f"{what} is nested too deeply") from None
     except ValueError as error:
@@ -81,17 +96,26 @@ def parse(data: bytes, what: str) -> dict[str, Any]:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
         raise ValueError(f"the key {names.shown(twice)} stands twice")
     return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {names.shown(text)} is too large")
+    return number
 
 
 def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is not JSON")
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant
+)
+_HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")  # perhaps; two halves make a whole
 
 
 def _deeper_than(value: Any, limit: int) -> bool:
@@ -110,15 +134,16 @@ def pack(value: Any, depth: int = DEPTH_LIMIT - 8) -> Any:
     become numbers and lists, by duck typing.
 
     Raises:
-        Invalid: a type JSON has no word for, keys that are no strings, too deep.
+        Invalid: a type JSON has no word for, keys that are no strings, too deep, or
+            an integer of more than 1,000 digits.
     """
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
         return _valid_text(str(value))
     if isinstance(value, int):
-        number = int(value)  # an IntEnum, say
-        return number if -BIG <= number <= BIG else {"$int": str(number)}
+        number = pack_number(int(value))  # an IntEnum, say
+        return {"$int": number} if isinstance(number, str) else number
     if isinstance(value, float):
         number_ = float(value)
         return number_ if math.isfinite(number_) else {"$float": _float_word(number_)}
@@ -135,7 +160,7 @@ def pack(value: Any, depth: int = DEPTH_LIMIT - 8) -> Any:
         return packed
     if isinstance(value, (list, tuple)):
         return [pack(item, depth - 1) for item in value]
-    if hasattr(value, "tolist") and getattr(value, "size", 0) is not None:
+    if hasattr(value, "tolist") and not isinstance(value, type):  # numpy.float32 has it too
         plain = value.tolist() if _element_count(value) <= 1000 else value
         if isinstance(plain, (int, float, str, bool, list)):
             return pack(plain, depth - 1)
@@ -152,7 +177,11 @@ def _element_count(value: Any) -> int:
 
 
 def unpack(value: Any) -> Any:
-    """Returns the value that `pack` made this from."""
+    """Returns the value that `pack` made this from.
+
+    Raises:
+        Unreadable: an integer is none, or has more than 1,000 digits.
+    """
     if isinstance(value, dict):
         if len(value) == 1:
             (name, item), *_ = value.items()
@@ -161,6 +190,8 @@ def unpack(value: Any) -> Any:
             if name == "$float" and item in _FLOAT_WORDS:
                 return float(item)
         return {name.removeprefix("$"): unpack(item) for name, item in value.items()}
+    if type(value) is int:
+        return unpack_number(value)
     return [unpack(item) for item in value] if isinstance(value, list) else value
 
 
@@ -180,15 +211,21 @@ def _float_word(number: float) -> str:
 
 
 def _big_integer(text: str) -> int:
-    # int() of a long string takes quadratic time, and Python refuses 4,300 digits.
-    if not text.removeprefix("-").isdecimal() or not text.isascii() or len(text) > 1000:
-        raise Unreadable(f"{names.shown(text)} is not an integer")
+    digits = text.removeprefix("-")
+    if not digits.isdecimal() or not digits.isascii() or len(digits) > DIGITS_LIMIT:
+        raise Unreadable(f"{names.shown(text)} is not an integer of up to {DIGITS_LIMIT} digits")
     return int(text)
 
 
 def pack_number(number: Number) -> Number | str:
-    """Returns a metric's value as it is stored, where a number is expected."""
+    """Returns a metric's value as it is stored, where a number is expected.
+
+    Raises:
+        Invalid: an integer of more than 1,000 digits.
+    """
     if isinstance(number, int):
+        if not -_HUGE < number < _HUGE:
+            raise Invalid(f"an integer of more than {DIGITS_LIMIT} digits cannot be stored")
         return number if -BIG <= number <= BIG else str(number)
     return number if math.isfinite(number) else _float_word(number)
 
@@ -199,10 +236,10 @@ def unpack_number(stored: Any) -> Number:
     Raises:
         Unreadable: it means none.
     """
-    if type(stored) in (int, float):
-        return stored  # type: ignore[no-any-return]
+    if type(stored) is float or (type(stored) is int and -_HUGE < stored < _HUGE):
+        return stored
     if stored in _FLOAT_WORDS:
         return float(stored)
     if isinstance(stored, str):
         return _big_integer(stored)
-    raise Unreadable(f"{names.shown(stored)} is not a number")
+    raise Unreadable(f"{names.shown(stored)} is not a number that is kept here")

@@ -11,7 +11,7 @@ from mlgit import names
 from mlgit.errors import Unreadable
 from mlgit.records import history
 from mlgit.records.canonical import unpack
-from mlgit.records.schema import STATUSES, Fact, Pointer, Run
+from mlgit.records.schema import STATUSES, Fact, Pointer, Run, load_pointer
 
 # What a fact that somebody made by hand can raise; `doctor` lists it.
 _NONSENSE = (KeyError, TypeError, ValueError, AttributeError, Unreadable)
@@ -27,7 +27,7 @@ def fold(run: Run, facts: Iterable[Fact]) -> Run:
         "params": dict(run.params),
         "metrics": dict(run.metrics),
         "tags": dict(run.tags),
-        "outputs": {pointer.path: pointer for pointer in run.outputs},
+        "outputs": {_slot(pointer): pointer for pointer in run.outputs},
     }
     applied = False
     for fact in sorted(facts, key=lambda fact: fact.id):
@@ -68,27 +68,41 @@ def _fold_restore(state: dict[str, Any], fact: Fact) -> None:
     state["deleted"] = None
 
 
+def _slot(pointer: Pointer) -> tuple[bool, str]:
+    # The whole of a long history is called metrics.json, as an artifact may be too.
+    return pointer.kind == "history", pointer.path
+
+
 def _fold_params(state: dict[str, Any], fact: Fact) -> None:
-    for key, value in fact.data["params"].items():
-        state["params"].setdefault(key, unpack(value))
+    new = {key: unpack(value) for key, value in fact.data["params"].items()}
+    state["params"] = {**state["params"], **new, **state["params"]}
 
 
 def _fold_metrics(state: dict[str, Any], fact: Fact) -> None:
-    for key, columns in fact.data["history"].items():
-        later = history.summary(history.from_columns(columns))
-        state["metrics"][key] = history.joined(state["metrics"].get(key), later)
+    for key, later in history_of(fact).items():
+        state["metrics"][key] = history.joined(state["metrics"].get(key), history.summary(later))
 
 
 def _fold_artifact(state: dict[str, Any], fact: Fact) -> None:
-    pointer = msgspec.convert(fact.data["pointer"], Pointer)
-    state["outputs"][pointer.path] = pointer
+    pointer = load_pointer(fact.data["pointer"])
+    state["outputs"][_slot(pointer)] = pointer
 
 
 def _fold_resume(state: dict[str, Any], fact: Fact) -> None:
-    status, ended = fact.data["status"], _str(fact.data["ended"])
+    status, ended, error = fact.data["status"], _str(fact.data["ended"]), fact.data.get("error")
     if status in STATUSES:
         names.seconds(ended)
-        state.update(status=status, ended=ended, error=fact.data.get("error"))
+        state.update(status=status, ended=ended, error=error if error is None else _str(error))
+
+
+def history_of(fact: Fact) -> history.History:
+    """Returns the points that a fact of the kind "metrics" adds.
+
+    Raises:
+        KeyError, AttributeError, Unreadable: the fact makes no sense.
+    """
+    columns = fact.data["history"].items()
+    return {key: history.from_columns(points, f"the fact {fact.id}") for key, points in columns}
 
 
 def _str(value: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from mlgit import names
 from mlgit.errors import Unreadable
-from mlgit.records.canonical import Number, canonical, pack_number, parse, unpack_number
+from mlgit.records.canonical import BIG, Number, canonical, pack_number, parse, unpack_number
 from mlgit.records.schema import Metric
 
 HISTORY_LIMIT = 1024 * 1024  # bytes; a longer metrics.json is reduced
@@ -104,9 +104,13 @@ def from_columns(columns: Any, what: str = "a history") -> Points:
         raise Unreadable(f"{what} is damaged: a metric's columns are missing")
     if not len(step) == len(time) == len(value) > 0:
         raise Unreadable(f"{what} is damaged: a metric's columns differ in length")
-    if not all(type(number) is int for column in (step, time) for number in column):
-        raise Unreadable(f"{what} is damaged: a step or time is not an integer")
-    numbers = [unpack_number(item) for item in value]
+    for column in (step, time):
+        if not all(type(number) is int for number in column) or max(map(abs, column)) > BIG:
+            raise Unreadable(f"{what} is damaged: a step or time is not an integer up to 2**53")
+    try:
+        numbers = [unpack_number(item) for item in value]
+    except Unreadable as error:
+        raise Unreadable(f"{what} is damaged: {error.message}") from error
     return Points(step, time, numbers, columns.get("reduced") is True)
 
 

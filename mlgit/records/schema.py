@@ -7,6 +7,7 @@ trusted before it has been checked here.
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -224,29 +225,74 @@ def load_run(data: bytes, what: str = "run.json") -> Run:
     """
     document = parse(data, what)
     _check_format(document, what)
-    metrics = document.get("metrics")
-    if isinstance(metrics, dict):
+    _unpack_metrics(document.get("metrics"), what)
+    run = _build(Run, document, what)
+    try:
+        _check_run(run)
+        if run.params:
+            params = {key: unpack(value) for key, value in run.params.items()}
+            run = msgspec.structs.replace(run, params=params)
+    except (Invalid, Unreadable) as error:
+        raise Unreadable(f"{what} is damaged: {error.message}") from error
+    return run
+
+
+def _unpack_metrics(metrics: Any, what: str) -> None:
+    if not isinstance(metrics, dict):
+        return  # `_build` says so
+    try:
         for metric in metrics.values():
             if isinstance(metric, dict):
                 for part in _NUMBERS:
                     metric[part] = unpack_number(metric.get(part))
-    run = _build(Run, document, what)
-    if run.params:
-        run = msgspec.structs.replace(run, params={k: unpack(v) for k, v in run.params.items()})
+    except Unreadable as error:
+        raise Unreadable(f"{what} is damaged: {error.message}") from error
+
+
+def _check_run(run: Run) -> None:
+    for run_id in (run.id, run.parent):
+        if run_id is not None and not names.is_id(run_id):
+            raise Invalid(f"{names.shown(run_id)} is not a run id")
+    if names.experiment_name(run.experiment) != run.experiment:
+        raise Invalid(f"the experiment name {names.shown(run.experiment)} is not in NFC form")
+    if run.status not in STATUSES:
+        raise Invalid(f"the status {names.shown(run.status)} is unknown")
+    if run.deleted is not None:
+        raise Invalid("it says that it is deleted, which only a fact can")
+    for stamp in (run.started, run.ended):
+        if stamp is not None:
+            names.seconds(stamp)
+    for commit in (run.source.commit, run.source.snapshot):
+        if commit is not None and not _COMMIT.fullmatch(commit):
+            raise Invalid(f"{names.shown(commit)} is not a commit id")
+    for pointer in (*run.inputs, *run.outputs):
+        _check_pointer(pointer)
+
+
+def _check_pointer(pointer: Pointer) -> None:
+    names.artifact_path(pointer.path)
+    if not _MD5.fullmatch(pointer.md5):
+        raise Invalid(f"{names.shown(pointer.md5)} is not a hash")
+    if pointer.size < 0:
+        raise Invalid(f"{pointer.size} bytes are no size")
+
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
+
+
+def load_pointer(document: Any, what: str = "pointer") -> Pointer:
+    """Returns the pointer that a parsed object holds.
+
+    Raises:
+        Unreadable: damaged or hostile; the message names `what`.
+    """
+    pointer = _build(Pointer, document, what)
     try:
-        if not names.is_id(run.id) or not (run.parent is None or names.is_id(run.parent)):
-            raise Invalid(f"{names.shown(run.id)} is not a run id")
-        names.experiment_name(run.experiment)
-        names.seconds(run.started)
-        if run.ended is not None:
-            names.seconds(run.ended)
-        for pointer in (*run.inputs, *run.outputs):
-            names.artifact_path(pointer.path)
+        _check_pointer(pointer)
     except Invalid as error:
         raise Unreadable(f"{what} is damaged: {error.message}") from error
-    if run.status not in STATUSES:
-        raise Unreadable(f"{what} is damaged: the status {names.shown(run.status)} is unknown")
-    return run
+    return pointer
 
 
 def dump_fact(fact: Fact) -> bytes:

@@ -14,7 +14,7 @@ import operator
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,7 +23,7 @@ from mlgit import names, records
 from mlgit.errors import Invalid, WrongState
 from mlgit.records.canonical import BIG, Number, pack_number
 from mlgit.tracking import artifacts
-from mlgit.tracking.journal import Journal
+from mlgit.tracking.journal import Journal, one_line
 
 TEXT_LIMIT = 64 * 1024  # characters of a note or a tag's value
 PARAMS_LIMIT = 1024 * 1024  # bytes of all params and tags of a run, as JSON
@@ -41,20 +41,28 @@ class ActiveRun:
     """
 
     def __init__(
-        self, run_id: str, experiment: str, name: str | None, started: float, journal: Journal
+        self,
+        run_id: str,
+        experiment: str,
+        name: str | None,
+        started: float,
+        journal: Journal,
+        outer: ActiveRun | None = None,
     ) -> None:
         self.id = run_id
         self.experiment = experiment
         self.name = name
         self.started = started
+        self.outer = outer  # active again when this one has ended
         self._journal = journal
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._ended: str | None = None
         self._params: dict[str, Any] = {}
-        self._params_size = 0
+        self._sizes: dict[tuple[str, str], int] = {}  # of each param and tag
         self._keys: dict[str, str] = {}  # a metric's key as JSON
-        self._next_step: dict[str, int] = {}
+        self._next_step: dict[str, int] = {}  # by the key as JSON
+        self._artifacts: set[str] = set()
 
     def __repr__(self) -> str:
         title = f"{self.experiment}/{self.name}" if self.name else self.experiment
@@ -68,21 +76,19 @@ class ActiveRun:
         Raises:
             Invalid: the param has another value already, or the value is not JSON.
         """
-        self.log_params({key: value})
+        self._write_params([(key, value)])
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Logs several params, all of them or, if one is refused, none. See `log_param`."""
+        self._write_params(_items("params", params))
+
+    def _write_params(self, pairs: Iterable[tuple[str, Any]]) -> None:
         with self._lock:
             self._check_running("a param")
             new: dict[str, Any] = {}
-            for key, value in params.items():
-                try:
-                    packed = records.pack(value)
-                except Invalid as error:
-                    raise Invalid(
-                        f"the param {names.shown(key)}: {error.message}", error.hint
-                    ) from error
+            for key, value in pairs:
                 key = names.key("param", key)
+                packed = _packed(key, value)
                 known = new.get(key, self._params.get(key, _ABSENT))
                 if known is _ABSENT:
                     new[key] = packed
@@ -92,27 +98,22 @@ class ActiveRun:
                         f"already and cannot become {names.shown(value)}",
                         "a param has one value; log what changes during a run as a metric",
                     )
-            lines = [f'["p",{_line(key)},{_line(value)}]' for key, value in new.items()]
-            if lines:
-                self._take_room(lines)
-                self._journal.append("\n".join(lines))
-                self._params.update(new)
+            self._write_pairs("p", new)
+            self._params.update(new)
 
     def set_tag(self, key: str, value: object = "") -> None:
         """Sets a label; a later value replaces an earlier one. Values are kept as text."""
-        self.set_tags({key: value})
+        self._write_tags([(key, value)])
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Sets several tags; see `set_tag`."""
+        self._write_tags(_items("tags", tags))
+
+    def _write_tags(self, pairs: Iterable[tuple[str, object]]) -> None:
         with self._lock:
             self._check_running("a tag")
-            lines = [
-                f'["t",{_line(names.key("tag", key))},{_line(_text("tag", value))}]'
-                for key, value in tags.items()
-            ]
-            if lines:
-                self._take_room(lines)
-                self._journal.append("\n".join(lines))
+            new = {names.key("tag", key): _text("tag", value) for key, value in pairs}
+            self._write_pairs("t", new)
 
     def set_note(self, text: str) -> None:
         """Sets the run's note, in Markdown; a later one replaces it."""
@@ -120,14 +121,18 @@ class ActiveRun:
             self._check_running("a note")
             self._journal.append(f'["n",{_line(_text("note", text))}]')
 
-    def _take_room(self, lines: list[str]) -> None:
-        size = sum(map(len, lines))
-        if self._params_size + size > PARAMS_LIMIT:
+    def _write_pairs(self, verb: str, pairs: Mapping[str, Any]) -> None:
+        if not pairs:
+            return
+        lines = {(verb, key): f'["{verb}",{_line(key)},{_line(pairs[key])}]' for key in pairs}
+        sizes = self._sizes | {name: len(line) for name, line in lines.items()}
+        if sum(sizes.values()) > PARAMS_LIMIT:
             raise Invalid(
                 f"the params and tags of a run may have {PARAMS_LIMIT:,} bytes in all",
                 "log a long value as an artifact: log_dict or log_text",
             )
-        self._params_size += size
+        self._journal.append("\n".join(lines.values()))
+        self._sizes = sizes
 
     # --- metrics -------------------------------------------------------------------------
 
@@ -154,15 +159,16 @@ class ActiveRun:
         with self._lock:
             if self._ended is not None:
                 self._check_running("a metric")
-            known = self._keys.get(key)
-            if known is None:
+            try:
+                known = self._keys[key]
+            except (KeyError, TypeError):
                 known = self._new_key(key)
             if step is None:
-                step = self._next_step[key]
+                step = self._next_step.get(known, 0)
             elif type(step) is not int or not -BIG <= step <= BIG:
                 step = _step(key, step)
-            self._next_step[key] = step + 1
             self._journal.append(f'["m",{known},{step},{self._ms(time)},{text}]')
+            self._next_step[known] = step + 1
 
     def log_metrics(
         self,
@@ -171,18 +177,7 @@ class ActiveRun:
         time: float | datetime.datetime | None = None,
     ) -> None:
         """Logs several metrics at one step and time, all or none. See `log_metric`."""
-        texts = {key: _number_text(key, value) for key, value in metrics.items()}
-        with self._lock:
-            self._check_running("a metric")
-            ms = self._ms(time)
-            lines = []
-            for key, text in texts.items():
-                known = self._keys.get(key) or self._new_key(key)
-                own = self._next_step[key] if step is None else _step(key, step)
-                self._next_step[key] = own + 1
-                lines.append(f'["m",{known},{own},{ms},{text}]')
-            if lines:
-                self._journal.append("\n".join(lines))
+        self._write_points([(key, value, step, time) for key, value in _items("metrics", metrics)])
 
     def log_batch(
         self,
@@ -197,64 +192,82 @@ class ActiveRun:
         as MLflow's `Metric`.
         """
         points = [_point(item) for item in metrics]
-        texts = [_number_text(key, value) for key, value, _, _ in points]
         if params:
             self.log_params(params)
         if tags:
             self.set_tags(tags)
+        self._write_points(points)
+
+    def _write_points(self, points: Iterable[_Point]) -> None:
         with self._lock:
             self._check_running("a metric")
+            now = self._ms(None)
+            next_step: dict[str, int] = {}
             lines = []
-            for (key, _, step, moment), text in zip(points, texts, strict=True):
-                known = self._keys.get(key) or self._new_key(key)
-                own = self._next_step[key] if step is None else _step(key, step)
-                self._next_step[key] = own + 1
-                lines.append(f'["m",{known},{own},{self._ms(moment)},{text}]')
+            for key, value, step, moment in points:
+                text = _number_text(key, value)
+                try:
+                    known = self._keys[key]
+                except (KeyError, TypeError):
+                    known = self._new_key(key)
+                if step is None:
+                    step = next_step.get(known, self._next_step.get(known, 0))
+                else:
+                    step = _step(key, step)
+                next_step[known] = step + 1
+                ms = now if moment is None else self._ms(moment)
+                lines.append(f'["m",{known},{step},{ms},{text}]')
             if lines:
                 self._journal.append("\n".join(lines))
+                self._next_step |= next_step
 
     def _new_key(self, key: str) -> str:
+        text = _line(names.key("metric", key))
         if len(self._keys) >= KEYS_LIMIT:
             raise Invalid(f"a run may have {KEYS_LIMIT:,} metrics", "log a table instead")
-        text = _line(names.key("metric", key))
-        self._next_step.setdefault(key, 0)
         self._keys[key] = text
         return text
 
     def _ms(self, moment: float | datetime.datetime | None) -> int:
         if moment is None:
             return int((time.time() - self.started) * 1000)
-        seconds = moment.timestamp() if isinstance(moment, datetime.datetime) else moment
-        if not isinstance(seconds, (int, float)) or not abs(seconds) < 1e11:
-            raise Invalid(f"the time {names.shown(moment)} is not in seconds since 1970")
+        seconds = None
+        if not isinstance(moment, datetime.datetime):
+            seconds = scalar(moment)
+        else:
+            with contextlib.suppress(ValueError, OverflowError):  # year 1, in another time zone
+                seconds = moment.timestamp()
+        if seconds is None or not abs(seconds) < 1e11:
+            raise Invalid(
+                f"the time {names.shown(moment)} is not in seconds since 1970",
+                "pass time.time(), or a datetime",
+            )
         return int((seconds - self.started) * 1000)
 
     # --- artifacts -----------------------------------------------------------------------
 
     def log_text(self, text: str, path: str) -> None:
         """Logs a text as the artifact `path`, up to 64 KiB."""
-        if not isinstance(text, str):
-            raise Invalid(f"log_text takes a string, not a {type(text).__name__}")
-        self._keep(path, "text", text.encode(errors="replace"))
+        self._keep(path, "text", lambda path: artifacts.from_text(text))
 
     def log_dict(self, value: Any, path: str) -> None:
         """Logs a JSON value as the artifact `path`, up to 64 KiB."""
-        self._keep(path, "json", artifacts.from_json(value))
+        self._keep(path, "json", lambda path: artifacts.from_json(value))
 
     def log_figure(self, figure: Any, path: str) -> None:
         """Logs a figure as the artifact `path`, in the format of its suffix, up to 64 KiB.
 
         matplotlib's go to .png, .svg or .pdf; plotly's and Altair's to .html or .json.
         """
-        self._keep(path, "figure", artifacts.from_figure(figure, path))
+        self._keep(path, "figure", lambda path: artifacts.from_figure(figure, path))
 
     def log_image(self, image: Any, path: str) -> None:
         """Logs a PIL image, an array or encoded bytes as the artifact `path`, up to 64 KiB."""
-        self._keep(path, "image", artifacts.from_image(image, path))
+        self._keep(path, "image", lambda path: artifacts.from_image(image, path))
 
     def log_table(self, table: Any, path: str) -> None:
         """Logs a data frame, list of dicts or dict of columns as CSV (or .json), up to 64 KiB."""
-        self._keep(path, "table", artifacts.from_table(table, path))
+        self._keep(path, "table", lambda path: artifacts.from_table(table, path))
 
     def log_artifact(self, file: str | os.PathLike[str], path: str | None = None) -> None:
         """Logs a file as the artifact `path`, by default under its own name, up to 64 KiB.
@@ -263,42 +276,55 @@ class ActiveRun:
             Invalid: there is no such file, it is a folder, or it is larger.
         """
         source = Path(file)
-        path = path or source.name
-        if source.is_dir():
-            raise Invalid(
-                f"{source} is a folder",
-                "log its files one by one; folders need the data store, "
-                "which this version does not have yet",
-            )
-        try:
-            artifacts.check_size(path, source.stat().st_size)
-            content = source.read_bytes()
-        except OSError as error:
-            raise Invalid(f"cannot read {source}: {error.strerror}") from error
-        self._keep(path, "file", content)
+        path = source.name if path is None else path
+        self._keep(path, "file", lambda path: artifacts.from_file(source, path))
 
-    def _keep(self, path: str, kind: str, content: bytes) -> None:
+    def _keep(self, path: str, kind: str, content: Callable[[str], bytes]) -> None:
+        self._check_running("an artifact")
         path = names.artifact_path(path)
-        artifacts.check_size(path, len(content))
+        data = content(path)
+        artifacts.check_size(path, len(data))
         with self._lock:
             self._check_running("an artifact")
-            digest = self._journal.keep_file(content)
+            for other in self._artifacts:
+                if other.startswith(f"{path}/") or path.startswith(f"{other}/"):
+                    raise Invalid(
+                        f"the artifact path {path} would be a file and a folder, because of {other}"
+                    )
+            digest = self._journal.keep_file(data)
             self._journal.append(f'["a",{_line(path)},{_line(kind)},{_line(digest)}]')
+            self._artifacts.add(path)
 
     # --- what the session adds -----------------------------------------------------------
 
     def note_environment(self, described: Mapping[str, Any]) -> None:
         """Records packages and machine. For the session, not for scripts."""
-        self._journal.append(f'["environment",{_line(described)}]')
+        with self._lock:
+            self._journal.append(f'["environment",{one_line(described)}]')
 
     def note_source(self, source: Mapping[str, Any]) -> None:
         """Records where the code comes from. For the session, not for scripts."""
-        self._journal.append(f'["source",{_line(source)}]')
+        with self._lock:
+            self._journal.append(f'["source",{one_line(source)}]')
 
-    def continue_from(self, params: Mapping[str, Any], next_steps: Mapping[str, int]) -> None:
+    def beat(self) -> None:
+        """Says that the run is alive. For the session, not for scripts."""
+        with self._lock:
+            self._journal.beat()
+
+    def has_artifact(self, path: str) -> bool:
+        return path in self._artifacts
+
+    def continue_from(
+        self,
+        params: Mapping[str, Any],
+        next_steps: Mapping[str, int],
+        artifact_paths: Iterable[str] = (),
+    ) -> None:
         """Takes up where a resumed run stopped: packed params, and each metric's next step."""
-        self._params.update(params)
-        self._next_step.update(next_steps)
+        self._params |= params
+        self._next_step |= {_line(key): step for key, step in next_steps.items()}
+        self._artifacts |= {*artifact_paths}
 
     # --- the end -------------------------------------------------------------------------
 
@@ -324,13 +350,12 @@ class ActiveRun:
             )
         from mlgit.tracking import session
 
+        self._check_open()
+        error = session.before_end(self, error)
         with self._lock:
-            if self._ended is not None:
-                raise WrongState(f"the run {self.id} has ended already, as {self._ended}")
-            self._check_process()
-            session.before_end(self)
+            self._check_open()
             moment = names.timestamp(time.time())
-            self._journal.append(f'["end",{_line(status)},{_line(moment)},{_line(error)}]')
+            self._journal.append(f'["end","{status}","{moment}",{one_line(error)}]')
             self._ended = status
         session.close(self)
 
@@ -367,7 +392,12 @@ class ActiveRun:
                 f"go on with it: mlgit.start_run(resume={self.id!r})",
             )
 
-    def _check_process(self) -> None:
+    def _check_open(self) -> None:
+        if self._ended is not None:
+            raise WrongState(
+                f"the run {self.id} has ended already, as {self._ended}",
+                f"go on with it: mlgit.start_run(resume={self.id!r})",
+            )
         if self._pid != os.getpid():
             raise WrongState(
                 "a forked worker cannot end its parent's run", "end it where it was started"
@@ -381,52 +411,72 @@ class ActiveRun:
 
 
 _ABSENT = object()
+_Point = tuple[str, Any, Any, Any]  # key, value, step, time
 
 
 def outcome(error: BaseException | None) -> tuple[str, str | None]:
     """Returns the status and the error text of a run that an exception ended, or none did."""
+    if isinstance(error, Terminated):
+        return "interrupted", "SIGTERM"
     if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
         return "finished", None
-    text = " ".join(f"{type(error).__name__}: {error}".split())[:1000]
-    if isinstance(error, (KeyboardInterrupt, Terminated)):
-        return "interrupted", text
-    return "failed", text
+    try:
+        said = " ".join(str(error).split())
+    except Exception:  # another's __str__
+        said = ""
+    text = f"{type(error).__name__}: {said}".removesuffix(": ")[:1000]
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", text
 
 
 class Terminated(SystemExit):
     """Raised in the main thread by SIGTERM, so that runs end and `finally` blocks are run."""
 
 
+def _items(what: str, pairs: Any) -> Iterable[tuple[Any, Any]]:
+    if not isinstance(pairs, Mapping):
+        raise Invalid(
+            f"{what} are given as a dict, not as {names.shown(pairs)}",
+            "of a namespace, pass vars(namespace)",
+        )
+    return pairs.items()
+
+
+def _packed(key: str, value: Any) -> Any:
+    try:
+        return records.pack(value)
+    except Invalid as error:
+        raise Invalid(f"the param {names.shown(key)}: {error.message}", error.hint) from error
+
+
 def _number_text(key: str, value: Any) -> str:
-    return _line(pack_number(to_number(key, value)))
+    if type(value) is float and value - value == 0:
+        return repr(value)
+    number = scalar(value)
+    if number is None:
+        raise Invalid(
+            f"the metric {names.shown(key)} is {names.shown(value)}, which is not a number",
+            "log a text as a param or tag, and many numbers one by one or as a table",
+        )
+    if isinstance(number, int) and abs(number) >= 10**1000:
+        raise Invalid(f"the metric {names.shown(key)} has more than 1,000 digits")
+    return _line(pack_number(number))
 
 
-def to_number(key: str, value: Any) -> Number:
-    """Returns a metric's value as an int or float.
+def scalar(value: Any) -> Number | None:
+    """Returns the int or float that a value is or converts to; None if it is no number.
 
-    Raises:
-        Invalid: it is not a number, and does not convert to one as scalars do.
+    Scalars of numpy and torch convert, and their arrays of one; Decimal and Fraction too.
     """
-    if isinstance(value, (bool, int)):
+    if isinstance(value, int):
         return int(value)
-    if isinstance(value, float):
-        return float(value)
-    if not isinstance(value, (str, bytes, complex)) and value is not None:
+    try:
         if hasattr(value, "item"):  # numpy, torch, jax, tensorflow
-            try:
-                value = value.item()
-            except (ValueError, TypeError, RuntimeError) as error:
-                raise Invalid(
-                    f"the metric {names.shown(key)} is not one number: {error}"
-                ) from error
-            if isinstance(value, (bool, int, float)):
-                return to_number(key, value)
-        elif hasattr(value, "__float__"):  # Decimal, Fraction
-            return float(value)
-    raise Invalid(
-        f"the metric {names.shown(key)} is {names.shown(value)}, which is not a number",
-        "log a text as a param or tag",
-    )
+            value = value.item()
+        if isinstance(value, (str, bytes, bytearray, complex)):
+            return None
+        return int(value) if isinstance(value, int) else float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
 
 
 def _step(key: str, step: Any) -> int:
@@ -444,13 +494,19 @@ def _step(key: str, step: Any) -> int:
     return number
 
 
-def _point(item: Any) -> tuple[str, Any, int | None, float | None]:
+def _point(item: Any) -> _Point:
     if isinstance(item, tuple) and 2 <= len(item) <= 4:
         key, value, step, moment = (*item, None, None)[:4]
         return key, value, step, moment
     if hasattr(item, "key") and hasattr(item, "value"):
-        ms = getattr(item, "timestamp", None)
-        return item.key, item.value, getattr(item, "step", None), None if ms is None else ms / 1000
+        moment = getattr(item, "timestamp", None)
+        ms = scalar(moment)
+        return (
+            item.key,
+            item.value,
+            getattr(item, "step", None),
+            moment if ms is None else ms / 1000,
+        )
     raise Invalid(
         f"{names.shown(item)} is not a metric", "pass (key, value), or (key, value, step[, time])"
     )

@@ -8,8 +8,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import stat
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mlgit import records
@@ -28,14 +29,44 @@ def check_size(path: str, size: int) -> None:
         )
 
 
+def from_text(text: str) -> bytes:
+    """Returns a text in UTF-8, with a question mark for what has no bytes there."""
+    if not isinstance(text, str):
+        raise Invalid(f"log_text takes a string, not a {type(text).__name__}")
+    return text.encode(errors="replace")
+
+
+def from_file(file: Path, path: str) -> bytes:
+    """Returns the bytes of a file that is to become the artifact `path`."""
+    if file.is_dir():
+        raise Invalid(
+            f"{file} is a folder",
+            "log its files one by one; folders need the data store, "
+            "which this version does not have yet",
+        )
+    try:
+        info = file.stat()
+        check_size(path, info.st_size)
+        if not stat.S_ISREG(info.st_mode):
+            raise Invalid(f"{file} is not a plain file")
+        return file.read_bytes()
+    except OSError as error:
+        raise Invalid(f"cannot read {file}: {error.strerror}") from error
+
+
 def from_json(value: Any) -> bytes:
     """Returns a value as readable JSON, with NaN spelled as Python's json does."""
     try:
-        return (
-            json.dumps(value, indent=2, ensure_ascii=False, default=records.pack) + "\n"
-        ).encode()
+        text = json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
+        return f"{text}\n".encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise Invalid(f"this cannot be written as JSON: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):  # numpy, torch
+        return value.tolist()
+    raise TypeError(f"a {type(value).__name__} has no word in JSON")
 
 
 def from_figure(figure: Any, path: str) -> bytes:
@@ -43,7 +74,10 @@ def from_figure(figure: Any, path: str) -> bytes:
     suffix = PurePosixPath(path).suffix.lower().removeprefix(".")
     if hasattr(figure, "savefig"):
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=suffix or "png", bbox_inches="tight")
+        try:
+            figure.savefig(buffer, format=suffix or "png", bbox_inches="tight")
+        except ValueError as error:  # no such format
+            raise Invalid(f"the figure cannot be written as {path}: {error}") from error
         return buffer.getvalue()
     for wanted, method in (("html", "to_html"), ("json", "to_json")):
         if suffix == wanted and hasattr(figure, method):
@@ -83,10 +117,14 @@ def _image_of_array(array: Any) -> Any:
     pixels = numpy.asarray(array)
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
-    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4)):
-        raise Invalid(f"an array of the shape {pixels.shape} is not an image")
-    if pixels.dtype.kind == "f":
-        pixels = (numpy.nan_to_num(pixels).clip(0, 1) * 255).round()
+    is_image = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
+    if not is_image or pixels.dtype.kind not in "buif":
+        raise Invalid(
+            f"an array of the shape {pixels.shape} and type {pixels.dtype} is not an image",
+            "it is height x width, or height x width x 1, 3 or 4",
+        )
+    if pixels.dtype.kind in "bf":
+        pixels = (numpy.nan_to_num(pixels.astype(float)).clip(0, 1) * 255).round()
     return Image.fromarray(pixels.clip(0, 255).astype("uint8"))
 
 
@@ -116,6 +154,10 @@ def _rows(table: Any) -> list[dict[str, Any]]:
     if hasattr(table, "to_dict"):  # pandas
         return list(table.to_dict(orient="records"))
     if isinstance(table, Mapping):
+        if any(
+            isinstance(column, str) or not hasattr(column, "__iter__") for column in table.values()
+        ):
+            raise Invalid("a column of the table is a single value", "pass a list for each column")
         columns = {str(name): list(column) for name, column in table.items()}
         if len({len(column) for column in columns.values()}) > 1:
             raise Invalid("the columns of the table differ in length")

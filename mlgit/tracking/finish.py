@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,36 +13,68 @@ from typing import Any
 import msgspec
 
 from mlgit import names, records, saved
-from mlgit.errors import NotFound, Unreadable, WrongState
+from mlgit.errors import MlgitWarning, NotFound, Unreadable, WrongState
 from mlgit.ledger import Repository, snapshot
 from mlgit.records import history as histories
 from mlgit.tracking import journal
-from mlgit.tracking.journal import Story
+from mlgit.tracking.journal import Journal, Story
 
 POINTS_A_FACT = 50_000
 
 
-def commit(repository: Repository, path: Path) -> records.Run:
-    """Commits what a journal tells, and returns the record. The journal stays.
+def settle(repository: Repository, held: Journal) -> records.Run:
+    """Commits the run that a journal tells of, deletes the journal, returns the record.
+
+    Whatever stops it, it can be done again: the ledger will have the run once.
 
     Raises:
         WriteFailed, Unreadable: see `mlgit.ledger.append`; nothing changed.
     """
-    story = journal.read(path)
-    files = {
-        name: (path.with_suffix(".files") / digest).read_bytes()
-        for name, (_, digest) in story.artifacts.items()
-    }
-    outputs = [_pointer(name, kind, files[name]) for name, (kind, _) in story.artifacts.items()]
-    run = record(story, path.stat().st_mtime, outputs)
-    if story.header.get("resume"):
-        _commit_facts(repository, story, run, files)
-        return run
+    story = journal.read(held.path)
+    if story.saved:
+        run = record(story, held.path.stat().st_mtime)
+    else:
+        run = _save(repository, held, story)
+        held.append('["saved"]')
+    if run.source.snapshot:
+        snapshot.release(repository, run.id)
+    held.discard()
+    return run
+
+
+def _save(repository: Repository, held: Journal, story: Story) -> records.Run:
+    files = _read_files(held, story)
+    outputs = [_pointer(path, story.artifacts[path][0], files[path]) for path in files]
+    run = record(story, held.path.stat().st_mtime, outputs)
     code = run.source.snapshot or run.source.commit
     if repository.config.get("mlgit.code") == "sha":
         code = None
-    saved.save(repository, run, story.history, story.environment, files, code)
+    if story.header.resumed is None:
+        saved.save(repository, run, story.history, story.environment, files, code)
+    else:
+        facts = _facts(held, story, run, files)
+        headline = f"run {run.id[:10]} went on: {run.status}"
+        saved.add_facts(repository, {run.id: facts}, headline, code)
     return run
+
+
+def _read_files(held: Journal, story: Story) -> dict[str, bytes]:
+    files = {}
+    for path, (_, digest) in story.artifacts.items():
+        try:
+            content = (held.files / digest).read_bytes()
+        except OSError:
+            content = b""
+        if hashlib.sha256(content).hexdigest() == digest:
+            files[path] = content
+        else:
+            warnings.warn(
+                f"the artifact {path} of the run {story.id} is lost: {held.files} does not "
+                "have its bytes any more",
+                MlgitWarning,
+                stacklevel=2,
+            )
+    return files
 
 
 def recover(repository: Repository, path: Path) -> records.Run:
@@ -54,14 +88,14 @@ def recover(repository: Repository, path: Path) -> records.Run:
         raise WrongState(
             f"the run {path.stem} is still being logged to", "end its process, or wait"
         )
-    held = journal.Journal(path, header=None)
+    touched = path.stat().st_mtime
+    held = Journal(path, header=None)
     try:
-        run = commit(repository, path)
-    except BaseException:
+        if journal.read(path).ended is None:
+            held.append(json.dumps(["end", "interrupted", names.timestamp(touched), None]))
+        return settle(repository, held)
+    finally:
         held.close()
-        raise
-    discard(repository, held)
-    return run
 
 
 def peek(path: Path) -> records.Run:
@@ -71,14 +105,6 @@ def peek(path: Path) -> records.Run:
         NotFound, Unreadable: it cannot be read.
     """
     return record(journal.read(path), path.stat().st_mtime)
-
-
-def discard(repository: Repository, held: journal.Journal) -> None:
-    """Deletes the journal of a run that is saved, and ends the protection of its code."""
-    with_snapshot = journal.read(held.path).source.get("snapshot")
-    held.discard()
-    if with_snapshot:
-        snapshot.release(repository, held.path.stem)
 
 
 def live_runs(common_dir: Path) -> list[records.Run]:
@@ -120,28 +146,28 @@ def record(story: Story, touched: float, outputs: Sequence[records.Pointer] = ()
     header = story.header
     status, ended, error = story.ended or ("interrupted", names.timestamp(touched), None)
     return records.Run(
-        id=header["id"],
-        experiment=header["experiment"],
-        name=header["name"],
-        parent=header["parent"],
-        started=header["started"],
+        id=header.id,
+        experiment=header.experiment,
+        name=header.name,
+        parent=header.parent,
+        started=header.started,
         status=status,
         ended=ended,
         error=error,
-        by=records.Person(**header["by"]),
+        by=msgspec.convert(header.by, records.Person),
         params={key: records.unpack(value) for key, value in story.params.items()},
         metrics={key: histories.summary(points) for key, points in story.history.items()},
         tags=story.tags,
         note=story.note,
-        source=msgspec.convert(story.source, records.Source),
+        source=story.source,
         outputs=list(outputs),
     )
 
 
-def _commit_facts(
-    repository: Repository, story: Story, run: records.Run, files: dict[str, bytes]
-) -> None:
-    """Adds what was logged to a run that was saved before, as facts."""
+def _facts(
+    held: Journal, story: Story, run: records.Run, files: dict[str, bytes]
+) -> list[records.Fact]:
+    """Returns what was logged to a run that was saved before, as facts about it."""
     facts: list[tuple[str, dict[str, Any]]] = []
     if story.params:
         facts.append(("params", {"params": story.params}))
@@ -152,10 +178,18 @@ def _commit_facts(
     for pointer in run.outputs:
         content = base64.b64encode(files[pointer.path]).decode()
         facts.append(("artifact", {"pointer": pointer.document(), "base64": content}))
-    again = {"started": run.started, "ended": run.ended, "status": run.status, "error": run.error}
-    facts.append(("resume", again))
-    new = [saved.fact(repository, kind, content) for kind, content in facts]
-    saved.add_facts(repository, {run.id: new}, f"run {run.id[:10]} went on: {run.status}")
+    again = {"started": story.header.resumed, "ended": run.ended, "status": run.status}
+    facts.append(("resume", {**again, "error": run.error, "source": run.source.document()}))
+    fact_ids = story.fact_ids
+    if len(fact_ids) != len(facts):
+        # Written down first, so that a second attempt makes the same facts, not more.
+        fact_ids = [names.new_id() for _ in facts]
+        held.append(json.dumps(["facts", *fact_ids]))
+    assert run.ended is not None
+    return [
+        records.Fact(id=fact_id, time=run.ended, by=run.by, kind=kind, data=content)
+        for fact_id, (kind, content) in zip(fact_ids, facts, strict=True)
+    ]
 
 
 def _parts(history: records.History) -> Iterator[dict[str, Any]]:

@@ -10,12 +10,13 @@ readers on another host that cannot see the lock.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import shutil
-import socket
 import time
 import warnings
 from array import array
@@ -24,25 +25,43 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mlgit import names, records
-from mlgit.errors import MlgitWarning, NotFound, Unreadable, WriteFailed, WrongState
+from mlgit.errors import Invalid, MlgitWarning, NotFound, Unreadable, WriteFailed, WrongState
 from mlgit.records import Points
-from mlgit.records.canonical import unpack_number
+from mlgit.records.canonical import BIG, Number, unpack_number
 
 FORMAT = 1
 STALE_SECONDS = 120.0  # a run of another host without a heartbeat for so long is dead
 PENDING_LIMIT = 16 * 1024 * 1024  # bytes held in memory while the disk takes nothing
 
 
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line of a journal: which run it is, and whose process."""
+
+    format: int = FORMAT
+    id: str
+    experiment: str
+    name: str | None
+    parent: str | None
+    started: str
+    by: dict[str, str]
+    pid: int
+    host: str
+    resumed: str | None = None
+    """When the run was taken up again, if it is in the ledger already."""
+
+
 class Journal:
     """Writes one run's journal. `append` may be called from any thread and forked worker."""
 
-    def __init__(self, path: Path, header: dict[str, Any] | None, fsync: bool = False) -> None:
+    def __init__(self, path: Path, header: Header | None, fsync: bool = False) -> None:
         """Makes the journal, or with `header=None` opens one that is there.
 
         Raises:
             NotFound: there is none to open.
-            WrongState: another process is logging to this run.
+            WrongState: somebody is logging to this run.
             WriteFailed: the file cannot be written.
         """
         self.path = path
@@ -50,25 +69,45 @@ class Journal:
         self._fsync = fsync
         self._pending = b""
         self._warned = False
+        self._is_workers = False
         flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
         try:
             if header is not None:
-                path.parent.mkdir(exist_ok=True)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 flags |= os.O_CREAT | os.O_EXCL
             self._file = os.open(path, flags, 0o644)
-        except FileNotFoundError as error:
-            raise NotFound(f"there is no journal of the run {path.stem}") from error
         except OSError as error:
+            if header is None and isinstance(error, FileNotFoundError):
+                raise NotFound(f"there is no journal of the run {path.stem}") from error
+            if path.exists() and isinstance(error, FileExistsError):
+                raise taken(path) from error
             raise WriteFailed(f"cannot write {path}: {error.strerror}") from error
-        if not _lock(self._file):
-            os.close(self._file)
-            raise WrongState(
-                f"another process is logging to the run {path.stem}", "wait until it has ended"
-            )
-        if header is not None:
-            self.append(json.dumps({"format": FORMAT, **header}))
-        else:
-            self.append("")  # ends a line that a kill or a full disk may have cut
+        try:
+            if not _lock(self._file):
+                raise taken(path)
+            if header is None:
+                self._take_up()
+            else:
+                self._begin(header)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, header: Header) -> None:
+        line = f"{one_line(msgspec.to_builtins(header))}\n".encode()
+        try:
+            if os.write(self._file, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self.path.unlink(missing_ok=True)
+            raise WriteFailed(f"cannot write {self.path}: {error.strerror}") from error
+
+    def _take_up(self) -> None:
+        info = os.fstat(self._file)
+        if not info.st_nlink:  # it was saved and deleted while we waited for the lock
+            raise NotFound(f"there is no journal of the run {self.path.stem}")
+        if info.st_size and os.pread(self._file, 1, info.st_size - 1) != b"\n":
+            self.append("")  # ends a line that a full disk or a lost power supply cut in two
 
     def append(self, lines: str) -> None:
         """Writes whole lines, given without the last newline.
@@ -77,29 +116,44 @@ class Journal:
 
         Raises:
             WriteFailed: more than 16 MiB are held.
+            WrongState: in a forked worker, its parent has ended the run.
         """
-        data = lines.encode() + b"\n"
-        if self._pending:
-            data = self._pending + data
+        if self._is_workers and not os.fstat(self._file).st_nlink:
+            raise WrongState(
+                f"the run {self.path.stem} has ended; nothing can be logged to it",
+                "let the parent process wait for its workers before it ends the run",
+            )
+        new = lines.encode() + b"\n"
+        data = self._pending + new
         try:
-            written = os.write(self._file, data)
-            if self._fsync:
-                os.fsync(self._file)
+            rest = data[os.write(self._file, data) :]
         except OSError as error:
-            self._hold(data, error.strerror or str(error))
+            self._hold(data, len(new), error.strerror or str(error))
             return
-        if written == len(data):
-            self._pending = b""
-        else:
-            self._hold(data[written:], "the disk is full")
+        if rest:
+            self._hold(rest, len(new), "the disk is full")
+            return
+        self._pending = b""
+        if self._fsync:
+            self._sync()
 
-    def _hold(self, data: bytes, reason: str) -> None:
-        self._pending = data
-        if len(data) > PENDING_LIMIT:
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            raise WriteFailed(
+                f"what was logged may not survive a power cut: {self.path}: {error.strerror}"
+            ) from error
+
+    def _hold(self, rest: bytes, new: int, reason: str) -> None:
+        """Keeps what the disk did not take; its last `new` bytes are this call's."""
+        if len(rest) > max(PENDING_LIMIT, new):
+            self._pending = rest[:-new]
             raise WriteFailed(
                 f"cannot write {self.path}: {reason}; too much is waiting in memory",
                 "free some space",
             )
+        self._pending = rest
         if not self._warned:
             self._warned = True
             warnings.warn(
@@ -125,10 +179,15 @@ class Journal:
         beside = path.with_suffix(f".{os.getpid()}")
         try:
             self.files.mkdir(exist_ok=True)
-            beside.write_bytes(content)
+            with beside.open("wb") as file:
+                file.write(content)
+                if self._fsync:
+                    file.flush()
+                    os.fsync(file.fileno())
             os.replace(beside, path)
         except OSError as error:
-            beside.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                beside.unlink()
             raise WriteFailed(f"cannot write {path}: {error.strerror}") from error
         return digest
 
@@ -140,21 +199,38 @@ class Journal:
 
     def reopen(self) -> None:
         """Gives a forked worker a file of its own, so that the lock stays with its parent."""
-        inherited = self._file
-        self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        self._pending = b""
-        os.close(inherited)
+        inherited, self._is_workers, self._pending = self._file, True, b""
+        with contextlib.suppress(FileNotFoundError):  # the run ended at this very moment
+            self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+            os.close(inherited)
 
     def close(self) -> None:
-        """Lets go of the lock; the journal stays."""
-        os.close(self._file)
-        self._file = -1
+        """Lets go of the lock; the journal stays. Closing twice is harmless."""
+        file, self._file = self._file, -1
+        if file >= 0:
+            os.close(file)
 
     def discard(self) -> None:
         """Deletes the journal, its run being saved, and closes it."""
-        self.path.unlink(missing_ok=True)
+        # In this order: what is left after a kill is still a journal, and is discarded later.
         shutil.rmtree(self.files, ignore_errors=True)
+        self.path.unlink(missing_ok=True)
         self.close()
+
+
+def one_line(value: Any) -> str:
+    """Returns JSON on one line, with a question mark for what UTF-8 has no bytes for.
+
+    For what the system tells: a path or a user's name may be in any encoding.
+    """
+    return json.dumps(value, ensure_ascii=False).encode(errors="replace").decode()
+
+
+def taken(path: Path) -> WrongState:
+    """Returns the error that a second writer gets."""
+    return WrongState(
+        f"the run {path.stem} is being logged to", "end it there, or wait until it has ended"
+    )
 
 
 def _lock(file: int) -> bool:
@@ -173,7 +249,7 @@ def _lock(file: int) -> bool:
 class Story:
     """What a journal tells so far."""
 
-    header: dict[str, Any]
+    header: Header
     params: dict[str, Any] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     note: str | None = None
@@ -181,15 +257,19 @@ class Story:
     artifacts: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Path on the branch: kind, and the name of the file beside the journal."""
     environment: dict[str, Any] | None = None
-    source: dict[str, Any] = field(default_factory=dict)
+    source: records.Source = field(default_factory=records.Source)
     ended: tuple[str, str, str | None] | None = None
     """Status, time, error."""
+    fact_ids: list[str] = field(default_factory=list)
+    """Of a resumed run: the ids of the facts to be made, once that was tried."""
+    saved: bool = False
+    """True if the ledger has it all, and only the journal was not deleted."""
     cut: int = 0
-    """Lines that a kill or a full disk cut in two; nobody was told they are logged."""
+    """Lines that make no sense: cut in two by a full disk or a lost power supply."""
 
     @property
     def id(self) -> str:
-        return str(self.header["id"])
+        return self.header.id
 
 
 def read(path: Path) -> Story:
@@ -210,46 +290,61 @@ def read(path: Path) -> Story:
     return story
 
 
-def _header(line: bytes, path: Path) -> dict[str, Any]:
-    header = records.parse(line, str(path))
-    if header.get("format") != FORMAT or header.get("id") != path.stem:
+def _header(line: bytes, path: Path) -> Header:
+    try:
+        header = msgspec.convert(records.parse(line, str(path)), Header)
+        names.experiment_name(header.experiment)
+        names.seconds(header.started)
+        if header.format != FORMAT or header.id != path.stem:
+            raise Unreadable("of another format, or another run")
+    except (msgspec.ValidationError, Invalid, Unreadable) as error:
         raise Unreadable(
             f"{path} is damaged, or from another version of mlgit",
             "move it away if it is not yours",
-        )
+        ) from error
     return header
 
 
 def _apply(story: Story, line: bytes) -> None:
     try:
-        verb, *rest = json.loads(line)
-        if verb == "m":
-            key, step, ms, value = rest
-            points = story.history.get(key)
-            if points is None:
-                points = story.history[key] = Points(array("q"), array("q"), array("d"))
-            _add_point(points, step, ms, unpack_number(value))
-        elif verb == "p":
-            story.params.setdefault(rest[0], rest[1])
-        elif verb == "t":
-            story.tags[rest[0]] = rest[1]
-        elif verb == "n":
-            story.note = rest[0]
-        elif verb == "a":
-            story.artifacts[rest[0]] = (rest[1], rest[2])
-        elif verb == "source":
-            story.source = rest[0]
-        elif verb == "environment":
-            story.environment = rest[0]
-        elif verb == "end":
-            story.ended = (rest[0], rest[1], rest[2])
-        elif verb == "resume":
-            story.ended = None
-    except (ValueError, TypeError, LookupError, OverflowError, Unreadable):
+        match _decode(line):
+            case ["m", key, step, ms, value]:  # as str(key) it would take four times as long
+                _add_point(story.history, key, step, ms, unpack_number(value))
+            case ["p", str(key), value]:
+                story.params.setdefault(key, value)
+            case ["t", str(key), str(value)]:
+                story.tags[key] = value
+            case ["n", str(text)]:
+                story.note = text
+            case ["a", str(path), str(kind), str(digest)]:
+                story.artifacts[names.artifact_path(path)] = (kind, digest)
+            case ["source", dict(source)]:
+                story.source = msgspec.convert(source, records.Source)
+            case ["environment", dict(described)]:
+                story.environment = described
+            case ["end", str(status), str(moment), str() | None as error]:
+                story.ended = (status, moment, error)
+            case ["resume", *_]:
+                story.ended = None
+            case ["facts", *fact_ids]:
+                story.fact_ids = fact_ids
+            case ["saved"]:
+                story.saved = True
+            case _:
+                story.cut += 1
+    except (msgspec.MsgspecError, ValueError, RecursionError, Unreadable):
         story.cut += 1
 
 
-def _add_point(points: Points, step: int, ms: int, value: float) -> None:
+_decode = msgspec.json.Decoder().decode
+
+
+def _add_point(history: records.History, key: Any, step: Any, ms: Any, value: Number) -> None:
+    if not (type(key) is str and type(step) is type(ms) is int and abs(step) <= BIG >= abs(ms)):
+        raise ValueError("not a point")
+    points = history.get(key)
+    if points is None:
+        points = history[key] = Points(array("q"), array("q"), array("d"))
     if type(value) is int and isinstance(points.value, array):
         # Integers stay integers: a count of 3 is not 3.0. Then the column is a list.
         points.value = list(points.value)
@@ -274,6 +369,19 @@ def all_paths(common_dir: Path) -> Iterator[Path]:
     yield from sorted((path for path in found if names.is_id(path.stem)), reverse=True)
 
 
+def this_host() -> str:
+    return os.uname().nodename  # as socket.gethostname(), without loading sockets
+
+
+def sweep(state: Path) -> None:
+    """Deletes the journals that a kill left before their first line: nobody logged to them."""
+    for path in folder(state).glob("*.jsonl"):
+        with contextlib.suppress(OSError):
+            info = path.stat()
+            if not info.st_size and time.time() - info.st_mtime > STALE_SECONDS:
+                path.unlink()
+
+
 def is_live(path: Path) -> bool:
     """Tells whether a process is still logging to this journal.
 
@@ -292,4 +400,4 @@ def is_live(path: Path) -> bool:
             age = time.time() - os.fstat(file.fileno()).st_mtime
     except FileNotFoundError as error:
         raise NotFound(f"there is no journal of the run {path.stem}") from error
-    return header.get("host") != socket.gethostname() and age < STALE_SECONDS
+    return header.host != this_host() and age < STALE_SECONDS

@@ -10,8 +10,8 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import re
 import signal
-import socket
 import sys
 import threading
 import time
@@ -20,11 +20,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 from mlgit import names, records, saved
-from mlgit.errors import Invalid, MlgitError, MlgitWarning, WrongState
+from mlgit.errors import Invalid, MlgitError, MlgitWarning, WriteFailed, WrongState
 from mlgit.ledger import Ledger, Repository, open_repository, snapshot
 from mlgit.tracking import finish, journal, program
 from mlgit.tracking.active import ActiveRun, Terminated, outcome
@@ -46,12 +46,14 @@ class _Open:
     run: ActiveRun
     repository: Repository
     journal: journal.Journal
-    before: ActiveRun | None
+    is_new: bool = True
+    """False if the journal is older than this process."""
     console: ConsoleTail | None = None
     sampler: Sampler | None = None
     code: snapshot.Code | None = None
     command: dict[str, Any] = field(default_factory=dict)
     sources: set[Path] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
 
 
 _open: dict[str, _Open] = {}
@@ -109,12 +111,12 @@ def start_run(
         )
     place = _repository(repository)
     if resume is not None:
-        opened = _resume(place, resume, fsync, before)
+        opened = _resume(place, resume, before, fsync)
     else:
         if nested and before is not None:
             parent = parent or before.id
             experiment = experiment or before.experiment
-        opened = _start(place, experiment, name, parent, fsync, before)
+        opened = _start(place, experiment, name, parent, before, fsync)
     run = opened.run
     try:
         _begin_capture(opened, _captures(place, capture), [Path(path) for path in include])
@@ -124,10 +126,12 @@ def start_run(
             run.set_tags(tags)
     except BaseException:
         _stop_helpers(opened)
-        if resume is None:
-            opened.journal.discard()
-        else:
+        if not opened.is_new:
             opened.journal.close()
+        else:
+            if opened.code and opened.code.snapshot:
+                snapshot.release(place, run.id)
+            opened.journal.discard()
         raise
     _open[run.id] = opened
     _active.set(run)
@@ -149,75 +153,99 @@ def _start(
     experiment: str | None,
     name: str | None,
     parent: str | None,
+    outer: ActiveRun | None,
     fsync: bool,
-    before: ActiveRun | None,
 ) -> _Open:
-    experiment = names.experiment_name(experiment or DEFAULT_EXPERIMENT)
+    experiment = names.experiment_name(DEFAULT_EXPERIMENT if experiment is None else experiment)
     name = names.run_name(name) if name is not None else None
     if parent is not None and not names.is_id(parent):
         raise Invalid(f"the parent {names.shown(parent)} is not a whole run id")
+    journal.sweep(repository.state)
     run_id = names.new_id()
     started = time.time()
-    header = {
-        **_process(),
-        "id": run_id,
-        "experiment": experiment,
-        "name": name,
-        "parent": parent,
-        "started": names.timestamp(started),
-        "by": repository.person.document(),
-    }
+    header = journal.Header(
+        id=run_id,
+        experiment=experiment,
+        name=name,
+        parent=parent,
+        started=names.timestamp(started),
+        **_this_process(repository),
+    )
     written = journal.Journal(journal.path_of(repository.state, run_id), header, fsync)
-    run = ActiveRun(run_id, experiment, name, started, written)
-    return _Open(run, repository, written, before)
+    run = ActiveRun(run_id, experiment, name, started, written, outer)
+    return _Open(run, repository, written)
 
 
-def _resume(repository: Repository, run_id: str, fsync: bool, before: ActiveRun | None) -> _Open:
+def _resume(repository: Repository, run_id: str, outer: ActiveRun | None, fsync: bool) -> _Open:
     path = journal.path_of(repository.state, run_id)
     if names.is_id(run_id) and path.exists():
-        return _resume_journal(repository, path, fsync, before)
-    with Ledger(repository) as ledger:
-        known = saved.find(ledger, run_id)
+        if journal.is_live(path):
+            raise journal.taken(path)
+        if journal.read(path).ended is None:
+            return _resume_journal(repository, path, outer, fsync)
+        finish.recover(repository, path)  # it came to its end, and was not committed
+    known = _saved(repository, run_id)
     if known.deleted:
         raise WrongState(f"the run {known.id} is deleted", f"mlgit restore {known.id}")
-    header = {
-        **_process(),
-        "id": known.id,
-        "resume": True,
-        "experiment": known.experiment,
-        "name": known.name,
-        "parent": known.parent,
-        "started": known.started,
-        "by": repository.person.document(),
-    }
-    path = journal.path_of(repository.state, known.id)
-    written = journal.Journal(path, header, fsync)
-    started = names.seconds(known.started)
-    run = ActiveRun(known.id, known.experiment, known.name, started, written)
-    run.continue_from(
-        {key: records.pack(value) for key, value in known.params.items()},
-        {key: metric.step + 1 for key, metric in known.metrics.items()},
+    header = journal.Header(
+        id=known.id,
+        experiment=known.experiment,
+        name=known.name,
+        parent=known.parent,
+        started=known.started,
+        resumed=names.timestamp(time.time()),
+        **_this_process(repository),
     )
-    return _Open(run, repository, written, before)
+    written = journal.Journal(journal.path_of(repository.state, known.id), header, fsync)
+    run = _continued(header, written, outer)
+    run.continue_from(*_logged(known))
+    return _Open(run, repository, written)
 
 
 def _resume_journal(
-    repository: Repository, path: Path, fsync: bool, before: ActiveRun | None
+    repository: Repository, path: Path, outer: ActiveRun | None, fsync: bool
 ) -> _Open:
     written = journal.Journal(path, None, fsync)
-    story = journal.read(path)
-    written.append(f'["resume","{names.timestamp(time.time())}",{os.getpid()}]')
-    header = story.header
-    started = names.seconds(header["started"])
-    run = ActiveRun(story.id, header["experiment"], header["name"], started, written)
-    run.continue_from(
-        story.params, {key: points.step[-1] + 1 for key, points in story.history.items()}
+    try:
+        story = journal.read(path)
+        run = _continued(story.header, written, outer)
+        if story.header.resumed is not None:
+            run.continue_from(*_logged(_saved(repository, story.id)))
+        run.continue_from(
+            story.params,
+            {key: points.step[-1] + 1 for key, points in story.history.items()},
+            story.artifacts,
+        )
+        written.append(f'["resume","{names.timestamp(time.time())}",{os.getpid()}]')
+    except BaseException:
+        written.close()
+        raise
+    return _Open(run, repository, written, is_new=False)
+
+
+def _continued(
+    header: journal.Header, written: journal.Journal, outer: ActiveRun | None
+) -> ActiveRun:
+    started = names.seconds(header.started)
+    return ActiveRun(header.id, header.experiment, header.name, started, written, outer)
+
+
+def _saved(repository: Repository, run_id: str) -> records.Run:
+    with Ledger(repository) as ledger:
+        return saved.find(ledger, run_id)
+
+
+def _logged(run: records.Run) -> tuple[dict[str, Any], dict[str, int]]:
+    """Returns the packed params of a saved run, and each metric's next step."""
+    return (
+        {key: records.pack(value) for key, value in run.params.items()},
+        {key: metric.step + 1 for key, metric in run.metrics.items()},
     )
-    return _Open(run, repository, written, before)
 
 
-def _process() -> dict[str, Any]:
-    return {"pid": os.getpid(), "host": socket.gethostname()}
+def _this_process(repository: Repository) -> dict[str, Any]:
+    by = {"name": repository.person.name, "email": repository.person.email}
+    return {"by": by, "pid": os.getpid(), "host": journal.this_host()}
 
 
 # --- capture -------------------------------------------------------------------------
@@ -251,8 +279,6 @@ def _begin_capture(opened: _Open, chosen: set[str], include: list[Path]) -> None
         used = [*opened.sources, *(path.absolute() for path in include)]
         keep = repository.config.get("mlgit.code") != "sha"
         opened.code = snapshot.capture(repository, used + ([entry] if entry else []), keep)
-        if opened.code.snapshot:
-            snapshot.protect(repository, opened.run.id, opened.code.snapshot)
     if "command" in chosen:
         arguments = [_without_home(text, repository) for text in program.arguments()]
         opened.command = {"entry": _entry_name(repository), "argv": arguments}
@@ -261,7 +287,7 @@ def _begin_capture(opened: _Open, chosen: set[str], include: list[Path]) -> None
         opened.console = ConsoleTail()
         opened.console.start()
     log = opened.run.log_metrics if "system" in chosen else None
-    opened.sampler = Sampler(log, opened.journal.beat)
+    opened.sampler = Sampler(log, opened.run.beat)
     opened.sampler.start()
 
 
@@ -272,6 +298,9 @@ def _note_source(opened: _Open) -> None:
         source["remote"] = snapshot.remote_url(opened.repository)
     if source:
         opened.run.note_source(source)
+    if opened.code and opened.code.snapshot:
+        # Only now: whatever is protected is named in the journal, and released with it.
+        snapshot.protect(opened.repository, opened.run.id, opened.code.snapshot)
 
 
 def _entry_name(repository: Repository) -> str | None:
@@ -284,16 +313,20 @@ def _entry_name(repository: Repository) -> str | None:
 
 
 def _without_home(text: str, repository: Repository) -> str:
-    """Returns an argument without the folder of the repository or of the user in it."""
+    """Returns a text without the folder of the repository or of the user in it."""
     if repository.work_tree:
         text = text.replace(f"{repository.work_tree}/", "")
     home = os.path.expanduser("~")
-    return text.replace(home, "~") if len(home) > 1 else text
+    for folder in (home, os.path.realpath(home)):
+        if len(folder) > 1:
+            text = re.sub(re.escape(folder) + r"(?![\w.-])", "~", text)
+    return text
 
 
 def _end_capture(opened: _Open) -> None:
     """Adds to the journal what is known only at the end."""
-    if opened.console and (text := opened.console.text()):
+    taken = opened.run.has_artifact(CONSOLE_FILE)
+    if opened.console and not taken and (text := opened.console.text()):
         limit = records.SIZE_LIMITS["file"]
         content = text.encode(errors="replace")[-limit:].decode(errors="ignore")
         opened.run.log_text(content, CONSOLE_FILE)
@@ -304,8 +337,6 @@ def _end_capture(opened: _Open) -> None:
             if code != opened.code:
                 opened.code = code
                 _note_source(opened)
-                if code.snapshot:
-                    snapshot.protect(opened.repository, opened.run.id, code.snapshot)
 
 
 def _stop_helpers(opened: _Open) -> None:
@@ -321,7 +352,9 @@ def _stop_helpers(opened: _Open) -> None:
 def active_run() -> ActiveRun | None:
     """Returns the active run of this context, or None."""
     run = _active.get()
-    return run if run is not None and run.status == "running" else None
+    while run is not None and run.status != "running":
+        run = run.outer
+    return run
 
 
 def current() -> ActiveRun:
@@ -355,58 +388,72 @@ def activated(run: ActiveRun) -> Iterator[None]:
         _active.reset(token)
 
 
-def before_end(run: ActiveRun) -> None:
-    """Completes the journal of a run that is about to end."""
+def before_end(run: ActiveRun, error: str | None) -> str | None:
+    """Completes the journal of a run that is about to end.
+
+    Returns the error without the names of this machine's folders.
+    """
     opened = _open.get(run.id)
-    if opened is None:
-        return
+    if opened is None:  # another thread was faster
+        return error
     _stop_helpers(opened)
     try:
         _end_capture(opened)
-    except (MlgitError, OSError) as error:
-        _warn(f"some of what the run {run.id} did was not captured: {error}")
+    except (MlgitError, OSError) as problem:
+        opened.problems.append(f"some of what the run {run.id} did was not captured: {problem}")
+    return _without_home(error, opened.repository) if error else None
 
 
 def close(run: ActiveRun) -> None:
-    """Commits a run that has ended, and makes the one before it active again."""
+    """Commits a run that has ended."""
     opened = _open[run.id]
-    if _active.get() is run:
-        _active.set(opened.before)
     try:
-        if opened.journal.pending:
-            opened.journal.beat()
-        if opened.journal.pending:
-            raise MlgitError("the disk takes nothing more", "free some space")
-        finish.commit(opened.repository, opened.journal.path)
-        finish.discard(opened.repository, opened.journal)
+        _settle(opened)
+    except (KeyboardInterrupt, SystemExit):  # just now; the run first
+        if opened.journal.path.exists():
+            _settle(opened)
+        raise
+    finally:
+        if not _open:
+            _unwatch_signals()
+    problems, opened.problems = opened.problems, []
+    for problem in problems:
+        warnings.warn(problem, MlgitWarning, stacklevel=3)
+
+
+def _settle(opened: _Open) -> None:
+    run, held = opened.run, opened.journal
+    try:
+        if held.pending:
+            held.beat()
+        if held.pending:
+            raise WriteFailed("the disk takes nothing more", "free some space")
+        finish.settle(opened.repository, held)
     except (MlgitError, OSError) as error:
-        opened.journal.close()
-        _warn(
+        opened.problems.append(
             f"the run {run.id} is not committed yet: {error}\n"
             "Its journal is kept; commit it later with: mlgit recover"
         )
-    del _open[run.id]
-    if not _open:
-        _unwatch_signals()
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, MlgitWarning, stacklevel=4)
+        if held.pending:
+            return  # the end of the process tries once more
+        held.close()
+    _open.pop(run.id, None)
 
 
 # --- the end of the process --------------------------------------------------------------
 
 _watching = False
-_fate: tuple[str, str | None] = ("finished", None)
+_terminated = False
+_earlier_error: BaseException | None = None
 
 
 def _watch_process() -> None:
-    global _watching
+    global _watching, _earlier_error
     if not _watching:
         _watching = True
         atexit.register(_end_all)
         os.register_at_fork(after_in_child=_after_fork)
-        sys.excepthook = _Hook(sys.excepthook)
+    _earlier_error = _last_error()
     if (
         threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -423,39 +470,38 @@ def _unwatch_signals() -> None:
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
-    global _fate
-    _fate = ("interrupted", "SIGTERM")
+    global _terminated
+    _terminated = True
     raise Terminated(128 + number)
 
 
-class _Hook:
-    """Notes an exception that nobody caught, then does what was done before."""
-
-    def __init__(self, before: Any) -> None:
-        self._before = before
-
-    def __call__(
-        self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
-    ) -> None:
-        global _fate
-        _fate = outcome(error)
-        self._before(kind, error, trace)
+def _last_error() -> BaseException | None:
+    """Returns the exception that ended the script, as far as the interpreter knows."""
+    # Whoever replaces sys.excepthook, this is set before. At a prompt it says nothing.
+    return None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
 
 
 def _end_all() -> None:
-    """Ends the runs that the script left open; tries again to commit the others."""
-    for opened in reversed(list(_open.values())):
-        run = opened.run
-        if run.status == "running":
-            run.end(*_fate)
-        else:
-            close(run)  # Ctrl-C came while it was being committed
+    """Ends the runs that the script left open, and tries again to commit the others."""
+    error = Terminated() if _terminated else _last_error()
+    fate = outcome(None if error is _earlier_error else error)
+    # A signal that comes now asks for what is being done.
+    with contextlib.suppress(Terminated, KeyboardInterrupt), contextlib.ExitStack() as stack:
+        for opened in _open.values():  # the last one will be first, and each gets its turn
+            stack.callback(_end_one, opened, *fate)
+
+
+def _end_one(opened: _Open, status: str, error: str | None) -> None:
+    if opened.run.status == "running":
+        opened.run.end(status, error)
+    elif opened.journal.path.exists():
+        close(opened.run)
 
 
 def _after_fork() -> None:
     """In a forked child: its runs are the parent's to end, and it may log to them."""
-    global _open
-    inherited, _open = _open, {}
+    global _open, _terminated
+    inherited, _open, _terminated = _open, {}, False
     for opened in inherited.values():
         opened.run.after_fork()
     if signal.getsignal(signal.SIGTERM) is _on_sigterm:

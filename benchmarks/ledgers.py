@@ -1,0 +1,146 @@
+"""Repositories with a ledger of many runs, made through mlgit's own `append`.
+
+The runs are spread over days, 300 a day. Making 100,000 takes minutes, so what is made
+is kept below .cache, packed as `git gc` packs it, and copied for use. A copy gets the
+newest 300 runs, which are of today and not packed, as where work is going on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench import CACHE, git
+
+import mlgit
+from mlgit import names, records
+from mlgit.ledger import append, open_repository
+from mlgit.records import history
+
+A_DAY = 300
+A_COMMIT = 2000
+SOURCES = 200  # files of code in the repository
+
+
+class Contents(NamedTuple):
+    """What a run logged."""
+
+    experiment: str
+    params: dict[str, Any]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+
+
+def contents(number: int) -> Contents:
+    """Returns what the run of this number logged; always the same."""
+    noise = random.Random(number)
+    depth = noise.randint(2, 9)
+    lr = round(10 ** noise.uniform(-4, -1), 6)
+    rmse = noise.gauss(7.4, 0.5) - depth / 20
+    return Contents(
+        f"experiment-{number % 5}",
+        {
+            "lr": lr,
+            "depth": depth,
+            "batch": noise.choice([32, 64, 128, 256]),
+            "optimizer": noise.choice(["adam", "sgd", "lion"]),
+            "seed": number,
+        },
+        {"rmse": rmse, "mae": rmse * 0.68 + noise.gauss(0, 0.05), "r2": 1 - rmse / 20},
+        {"team": noise.choice(["growth", "risk", "search"]), "stage": "trial"},
+    )
+
+
+def make(place: Path, runs: int) -> Path:
+    """Makes a repository with some code and a ledger of so many runs; returns its place."""
+    now = time.time()
+    today = min(A_DAY, runs)
+    if runs > today:
+        shutil.copytree(_packed(runs - today), place, symlinks=True)
+    else:
+        place.mkdir(parents=True)
+        git(place, "init", "--quiet")
+    _write_code(place)
+    if today:
+        midnight = now - now % 86400
+        moments = [midnight + (now - midnight) * part / today for part in range(today)]
+        _append(place, enumerate(moments, runs - today))
+    return place
+
+
+def _write_code(place: Path) -> None:
+    shutil.copyfile(Path(__file__).with_name("train.py"), place / "train.py")
+    for number in range(SOURCES):
+        file = place / f"package_{number % 10}" / f"module_{number}.py"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"VALUE = {number}\n" * 40)
+    git(place, "add", ".")
+    git(place, "commit", "--quiet", "--message", "code")
+
+
+def _packed(runs: int) -> Path:
+    """Returns a repository of so many runs, the last of them yesterday's; made once."""
+    place = CACHE / f"ledger-{runs}-{_version()}"
+    if place.exists():
+        return place
+    for outdated in CACHE.glob(f"ledger-{runs}-*"):
+        shutil.rmtree(outdated)
+    beside = place.with_suffix(".new")
+    beside.mkdir(parents=True)
+    git(beside, "init", "--quiet")
+    git(beside, "config", "gc.auto", "0")
+    midnight = time.time() // 86400 * 86400
+    moments = (midnight - (runs - number) * 86400 / A_DAY for number in range(runs))
+    _append(beside, enumerate(moments))
+    git(beside, "gc", "--quiet")
+    git(beside, "config", "--unset", "gc.auto")
+    beside.rename(place)
+    return place
+
+
+def _version() -> str:
+    """Returns a name for how ledgers look: of this file, and of what mlgit stores."""
+    root = Path(mlgit.__file__).parent
+    sources = [root / "names.py", *sorted((root / "records").glob("*.py")), Path(__file__)]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:10]
+
+
+def _append(place: Path, moments: Iterable[tuple[int, float]]) -> None:
+    repository = open_repository(place)
+    files: dict[str, bytes] = {}
+    count = 0
+    for count, (number, moment) in enumerate(moments, 1):
+        files.update(_files(number, moment, repository.person))
+        if not count % A_COMMIT:
+            append(repository, files, f"{A_COMMIT} runs\n")
+            files = {}
+    if files:
+        append(repository, files, f"{count % A_COMMIT} runs\n")
+
+
+def _files(number: int, moment: float, by: records.Person) -> Iterator[tuple[str, bytes]]:
+    """Yields the files of one run, by their paths on the branch."""
+    logged = contents(number)
+    points = {key: records.Points([0], [61_250], [value]) for key, value in logged.metrics.items()}
+    run = records.Run(
+        id=names.new_id(int(moment * 1000)),
+        experiment=logged.experiment,
+        name=f"trial-{number}",
+        status="finished" if number % 20 else "failed",
+        started=names.timestamp(moment),
+        ended=names.timestamp(moment + 61.5),
+        by=by,
+        params=logged.params,
+        metrics={key: history.summary(column) for key, column in points.items()},
+        tags=logged.tags,
+        source=records.Source(
+            commit=hashlib.sha1(b"%d" % (number // 20)).hexdigest(), branch="main", entry="train.py"
+        ),
+    )
+    yield names.run_file(run.id, names.RUN_FILE), records.dump_run(run)
+    yield names.run_file(run.id, names.METRICS_FILE), history.dump(points)

@@ -1,0 +1,210 @@
+"""Taking files and folders into the data store.
+
+A file is read once, unless its hash is known or somebody lends the object: it is
+copied into the store while it is hashed, and what was copied decides its name. So
+whatever the user does to it, now or afterwards, what was stored is consistent. No
+lock is taken: whoever comes second finds the object there.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from mlgit.data import hashing, pointers
+from mlgit.data.copying import copy
+from mlgit.data.dvc_repo import Found, walk
+from mlgit.data.hashing import Hash, Member, Progress
+from mlgit.data.state import State, start
+from mlgit.data.store import (
+    OBJECT_MODE,
+    has,
+    members,
+    object_path,
+    put,
+    settle,
+    sweep,
+    verify_object,
+    writing,
+)
+from mlgit.errors import Invalid, MlgitError
+
+_WORKERS = min(8, os.cpu_count() or 1)
+_BATCH = 64  # small files are stored faster than they are handed to a thread
+
+
+def take(
+    store: Path,
+    path: Path,
+    state: State,
+    lenders: Sequence[Path] = (),
+    progress: Progress | None = None,
+) -> Hash:
+    """Stores a file or folder in the data store and returns its hash.
+
+    The same content is stored once. `lenders` are caches in DVC's layout whose
+    objects are hard-linked (see `dvc_repo.caches`). A symbolic link is followed.
+
+    Raises:
+        Invalid: there is nothing at `path`, or a part of it cannot be read.
+        WriteFailed: the disk is full or read-only; no part of an object is left.
+    """
+    taker = _Taker(store, state, lenders, progress)
+    sweep(store)
+    if not path.is_dir():
+        return taker.take(str(path), taker.promised(path).get(""))
+    files = sorted(walk(path))
+    promised = taker.promised(path)
+    hashes = _each(lambda file: taker.take(file.path, promised.get(file.name)), files)
+    found, manifest = _fold(files, hashes)
+    # Last, so that a manifest is never there without what it names.
+    if not has(store, found.md5, len(manifest)):
+        put(store, manifest, ".dir")
+    return found
+
+
+def measure(path: Path, state: State, progress: Progress | None = None) -> Hash:
+    """Returns the hash of a file or folder and stores nothing.
+
+    Raises:
+        Invalid: there is nothing at `path`, or a part of it cannot be read.
+    """
+    tell = one_at_a_time(progress)
+    if not path.is_dir():
+        return _measure_file(str(path), state, tell)
+    files = sorted(walk(path))
+    return _fold(files, _each(lambda file: _measure_file(file.path, state, tell), files))[0]
+
+
+def _fold(files: Sequence[Found], hashes: Sequence[Hash]) -> tuple[Hash, bytes]:
+    """Returns the hash of a folder, and its manifest."""
+    manifest = hashing.format_manifest(
+        Member(file.name, found.md5) for file, found in zip(files, hashes, strict=True)
+    )
+    size = sum(found.size for found in hashes)
+    return Hash(hashing.manifest_md5(manifest), size, len(files)), manifest
+
+
+class _Taker:
+    """What taking each of many files has in common; used by several threads."""
+
+    def __init__(
+        self, store: Path, state: State, lenders: Sequence[Path], progress: Progress | None
+    ) -> None:
+        self._store = store
+        self._state = state
+        self._lenders = lenders
+        self._progress = one_at_a_time(progress)
+
+    def promised(self, path: Path) -> dict[str, str]:
+        """Returns which objects of the lenders the files at `path` should be, by a `.dvc` file.
+
+        A folder's by relative path, a single file's under "". Those are hashed first,
+        so that nothing is copied if the promise holds.
+        """
+        tracked = pointers.tracked_as(path) if self._lenders else None
+        if tracked is None:
+            return {}
+        if tracked.files is None:
+            return {"": tracked.md5}
+        for lender in self._lenders:
+            try:
+                return {member.path: member.md5 for member in members(lender, tracked.md5)}
+            except MlgitError:
+                continue
+        return {}
+
+    def take(self, path: str, promised: str | None) -> Hash:
+        before = _status(path)
+        md5 = self._state.known(before)
+        if md5 is None and promised is not None and self._lender_of(promised):
+            md5 = _measure_file(path, self._state, None).md5
+        if md5 is not None and self._is_here(md5, before.st_size):
+            if self._progress:
+                self._progress(before.st_size)
+            return Hash(md5, before.st_size, None)
+        began = start(before)
+        with writing(self._store) as beside:
+            found = copy(path, beside, self._progress)
+            if not self._is_here(found.md5, found.size):
+                settle(self._store, beside, found.md5)
+        self._state.remember(before, _status(path), began, found.md5)
+        return found
+
+    def _is_here(self, md5: str, size: int) -> bool:
+        return has(self._store, md5, size) or self._borrow(md5)
+
+    def _lender_of(self, md5: str) -> Path | None:
+        return next((lender for lender in self._lenders if has(lender, md5)), None)
+
+    def _borrow(self, md5: str) -> bool:
+        """Hard-links an object from a lender, if one has it and nobody can write to it."""
+        lender = self._lender_of(md5)
+        if lender is None:
+            return False
+        lent = object_path(lender, md5)
+        try:
+            found = lent.stat()
+            # A second name may be a file of the user's, and its changes would be ours.
+            if found.st_nlink != 1 or stat.S_IMODE(found.st_mode) != OBJECT_MODE:
+                return False
+            verify_object(lender, md5)
+            place = object_path(self._store, md5)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.link(lent, place)
+        except FileExistsError:
+            return has(self._store, md5, found.st_size)
+        except (OSError, MlgitError):
+            return False  # altered, or on another file system
+        return True
+
+
+def _measure_file(path: str, state: State, progress: Progress | None) -> Hash:
+    before = _status(path)
+    md5 = state.known(before)
+    if md5 is not None:
+        if progress:
+            progress(before.st_size)
+        return Hash(md5, before.st_size, None)
+    began = start(before)
+    found = hashing.hash_file(path, progress)
+    state.remember(before, _status(path), began, found.md5)
+    return found
+
+
+def _status(path: str) -> os.stat_result:
+    try:
+        return os.stat(path)
+    except OSError as error:
+        raise Invalid(f"cannot read {path}: {error.strerror}") from error
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def _each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Returns the results of working on each item, in order; several threads take part."""
+    size = max(1, min(_BATCH, len(items) // (4 * _WORKERS)))
+    batches = [items[first : first + size] for first in range(0, len(items), size)]
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        done = pool.map(lambda batch: [work(item) for item in batch], batches)
+        return [result for batch in done for result in batch]
+
+
+def one_at_a_time(progress: Progress | None) -> Progress | None:
+    """Returns a callback for several threads that calls this one from one at a time."""
+    if progress is None:
+        return None
+    lock = threading.Lock()
+
+    def tell(count: int) -> None:
+        with lock:
+            progress(count)
+
+    return tell

@@ -1,0 +1,233 @@
+"""Data remotes: where they are, and the file system behind one, opened.
+
+A remote is a folder in DVC's layout on this machine or its network shares, on S3 or
+behind SSH. Credentials are never ours: S3's come from the environment or ~/.aws,
+SSH's from the agent, the default keys or ~/.ssh/config, and the host must be known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from mlgit import names
+from mlgit.errors import Invalid, MlgitError, RemoteFailed, WriteFailed
+
+PREFIX = "mlgit"  # below the URL a person gives, so that `dvc gc -c` never sees our objects
+LOCAL = "local:"  # stands for a folder, whose path is each machine's own business
+
+# By URL scheme; spelled as in DVC's configuration, which gets them too.
+OPTIONS: dict[str, dict[str, re.Pattern[str]]] = {
+    "s3": {
+        "endpointurl": re.compile(r"https?://[\w.\-]+(:\d{1,5})?(/[\w./\-]*)?", re.ASCII),
+        "profile": re.compile(r"[\w.\-]{1,100}", re.ASCII),
+        "region": re.compile(r"[a-z0-9\-]{1,50}"),
+    },
+    "ssh": {
+        "port": re.compile(r"[1-9]\d{0,4}", re.ASCII),
+        "user": re.compile(r"\w[\w.\-]{0,99}", re.ASCII),
+    },
+    "local": {},
+}
+_HOST = re.compile(r"\w[\w.\-]{0,252}|[0-9a-f:.]+", re.ASCII)
+_PATH = re.compile(r"/[^\x00-\x1f\x7f\"'#?,]*")
+_SECRETS = {"password", "passphrase", "access_key_id", "secret_access_key", "session_token"}
+
+
+class Remote(NamedTuple):
+    """A data remote by its name, as the ledger or this machine knows it."""
+
+    name: str
+    url: str
+    """`s3://bucket/path`, `ssh://host/path`, `local:`, or an absolute path."""
+    options: Mapping[str, str]
+    is_default: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder."""
+        return self.url == LOCAL or self.url.startswith("/")
+
+
+def check_shared(url: str, options: Mapping[str, str]) -> None:
+    """Checks what everybody with the repository is going to read, or has written there.
+
+    Raises:
+        Invalid: not a URL or an option that we know, a credential, or a machine's path.
+    """
+    if url == LOCAL:
+        scheme = "local"
+    else:
+        try:
+            parts = urlsplit(url)
+            scheme, host, port, user = parts.scheme, parts.hostname, parts.port, parts.username
+        except ValueError as error:
+            raise Invalid(f"{names.shown(url)} is not a URL: {error}") from error
+        if parts.password is not None or parts.query or parts.fragment:
+            raise Invalid(
+                "the URL of a data remote is read by everybody who has the repository, "
+                "so it has no password, key or query",
+                _WHERE,
+            )
+        if scheme not in ("s3", "ssh"):
+            raise Invalid(
+                f"{names.shown(url)} is not a place for data",
+                "give a folder, s3://bucket/path or ssh://host/path",
+            )
+        allowed = scheme == "ssh" or (port is None and user is None)
+        if not allowed or not _HOST.fullmatch(host or ""):
+            raise Invalid(f"{names.shown(host or url)} is no name of a host or bucket")
+        if user is not None and not OPTIONS["ssh"]["user"].fullmatch(user):
+            raise Invalid(f"{names.shown(user)} is no name of a user")
+        if parts.path and (not _PATH.fullmatch(parts.path) or ".." in parts.path.split("/")):
+            raise Invalid(f"{names.shown(parts.path)} is no path of a data remote")
+    for key, value in options.items():
+        check_option(scheme, key, value)
+
+
+def check_option(scheme: str, key: str, value: object) -> None:
+    """Raises Invalid unless remotes of this scheme have such an option."""
+    if key in _SECRETS:
+        raise Invalid(f"{key} is a secret, and everybody who has the repository reads this", _WHERE)
+    form = OPTIONS[scheme].get(key)
+    if form is None:
+        known = ", ".join(sorted(OPTIONS[scheme])) or "none"
+        raise Invalid(f"a remote of this kind has no option {names.shown(key)}", f"it has: {known}")
+    if not isinstance(value, str) or not form.fullmatch(value):
+        raise Invalid(f"{names.shown(value)} is no {key}")
+
+
+_WHERE = (
+    "credentials stay on each machine: in the environment or ~/.aws for S3, "
+    "in the ssh agent or ~/.ssh for SSH"
+)
+
+
+class Connection:
+    """A data remote, opened. Made by `connect`; made for several threads."""
+
+    def __init__(self, remote: Remote, filesystem: Any, root: str) -> None:
+        self.name = remote.name
+        self.fs = filesystem
+        self.root = root.rstrip("/")
+        self.is_folder = remote.is_local
+        self.is_atomic = remote.url.startswith("s3:")
+        """Whether a file appears there only when it is whole."""
+
+    def path(self, md5: str) -> str:
+        return f"{self.root}/files/md5/{md5[:2]}/{md5[2:]}"
+
+    @contextlib.contextmanager
+    def reaching(self) -> Iterator[None]:
+        """Translates what the libraries for a dozen protocols raise.
+
+        Raises:
+            RemoteFailed: the remote cannot be reached or refuses; names and says why.
+            WriteFailed: there is no space left, here or there.
+        """
+        try:
+            yield
+        except MlgitError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise WriteFailed(f"no space is left: {error}", "free some space") from error
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise RemoteFailed(
+                f"the data remote {self.name} failed: {reason}", self._hint(error)
+            ) from error
+
+    def _hint(self, error: Exception) -> str:
+        kind = type(error).__name__
+        if kind == "HostKeyNotVerifiable":
+            return "connect once with ssh, and check the host's key"
+        if kind in ("NoCredentialsError", "ProfileNotFound", "PermissionError"):
+            return "check the folder's permissions" if self.is_folder else _WHERE
+        return "what has arrived is kept; try again"
+
+
+@contextlib.contextmanager
+def connect(remote: Remote) -> Iterator[Connection]:
+    """Opens a remote whose URL and options are those of this machine.
+
+    Raises:
+        RemoteFailed: it cannot be reached.
+        Invalid: its library is not installed, or its path is not known here.
+    """
+    if remote.is_local:
+        if remote.url == LOCAL:
+            raise Invalid(
+                f"where the folder of the data remote {remote.name} lies on this machine "
+                "is not known",
+                f"git config mlgit.data.{remote.name}.url /path/to/it",
+            )
+        import fsspec
+
+        yield Connection(remote, fsspec.filesystem("file", skip_instance_cache=True), remote.url)
+        return
+    parts = urlsplit(remote.url)
+    opened = Connection(remote, None, parts.path)
+    with opened.reaching():
+        if parts.scheme == "s3":
+            opened.fs = _open_s3(remote)
+            opened.root = f"{parts.netloc}{parts.path}".rstrip("/")
+        else:
+            opened.fs = _open_ssh(remote)
+    yield opened
+
+
+def _open_s3(remote: Remote) -> Any:
+    try:
+        import s3fs
+    except ImportError as error:
+        raise _lacking(remote, "s3") from error
+    region = remote.options.get("region")
+    return s3fs.S3FileSystem(
+        profile=remote.options.get("profile"),
+        endpoint_url=remote.options.get("endpointurl"),
+        client_kwargs={"region_name": region} if region else {},
+        default_fill_cache=False,
+        use_listings_cache=False,
+        skip_instance_cache=True,
+    )
+
+
+def _open_ssh(remote: Remote) -> Any:
+    try:
+        import sshfs
+    except ImportError as error:
+        raise _lacking(remote, "ssh") from error
+    parts = urlsplit(remote.url)
+    settings: dict[str, Any] = {"known_hosts": ()}  # ssh's own; sshfs would trust any host
+    if user := remote.options.get("user") or parts.username:
+        settings["username"] = user
+    if port := remote.options.get("port") or parts.port:
+        settings["port"] = int(port)
+    if keyfile := remote.options.get("keyfile"):
+        settings["client_keys"] = [os.path.expanduser(keyfile)]
+    return sshfs.SSHFileSystem(
+        parts.hostname, connect_timeout=30, skip_instance_cache=True, **settings
+    )
+
+
+def _lacking(remote: Remote, extra: str) -> Invalid:
+    return Invalid(
+        f"the data remote {remote.name} needs packages that are not installed",
+        f"pip install 'mlgit[{extra}]'",
+    )
+
+
+def with_prefix(url: str) -> str:
+    """Returns the place below a URL or path where our objects lie.
+
+    >>> with_prefix("s3://bucket/dvc/"), with_prefix("s3://bucket/mlgit")
+    ('s3://bucket/dvc/mlgit', 's3://bucket/mlgit')
+    """
+    url = url.rstrip("/")
+    return url if PurePosixPath(url).name == PREFIX else f"{url}/{PREFIX}"

@@ -1,0 +1,251 @@
+"""Objects between the store and a data remote: only what is missing, several at once.
+
+A file goes before the manifests that name it, in both directions, because DVC takes
+a manifest that is there for a folder that is whole. Every object is read through and
+checked on its way, is written under another name and renamed (S3 does that itself),
+and what has arrived stays: a transfer that was cut off goes on where it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from mlgit.data import hashing
+from mlgit.data.hashing import MANIFEST_LIMIT, Member
+from mlgit.data.remote import Connection
+from mlgit.data.store import (
+    OBJECT_MODE,
+    altered,
+    has,
+    members,
+    object_path,
+    put,
+    settle,
+    writing,
+)
+from mlgit.data.traffic import Meter, Progress
+from mlgit.errors import Unreadable
+
+_JOBS = 16  # mostly they wait for the network
+_PART = 16 * 1024 * 1024  # bytes of S3's parts; each job holds one or two in memory
+_ASK_EACH = 256  # up to so many objects one by one; for more, the folders are listed
+
+
+class Moved(NamedTuple):
+    """What a transfer did."""
+
+    objects: int
+    size: int
+    """Bytes."""
+    absent: list[str]
+    """The objects that neither side had, and the folders that lack one of them."""
+    damaged: list[str]
+    """The objects that are not what their name says, where they are; they stayed there."""
+
+
+def missing(remote: Connection, md5s: Iterable[str]) -> set[str]:
+    """Returns which of these objects a remote does not have.
+
+    Raises:
+        RemoteFailed: it cannot be reached.
+    """
+    wanted = set(md5s)
+    return wanted - _sizes(remote, wanted).keys()
+
+
+def push(
+    store: Path, remote: Connection, hashes: Iterable[str], progress: Progress | None = None
+) -> Moved:
+    """Sends files and folders (by md5, with `.dir`) to a remote.
+
+    Raises:
+        RemoteFailed: it cannot be reached, or refuses.
+        WriteFailed: it has no space left.
+    """
+    folders, files = _split(hashes)
+    contents, absent, damaged = {}, set[str](), set[str]()
+    for md5 in folders:
+        try:
+            if has(store, md5):
+                contents[md5] = members(store, md5)
+        except Unreadable:
+            damaged.add(md5)
+    files |= {member.md5 for inside in contents.values() for member in inside}
+    lacking = missing(remote, files | folders)
+    here = {md5 for md5 in lacking if has(store, md5)}
+    absent |= lacking - here
+    sizes = {md5: os.stat(object_path(store, md5)).st_size for md5 in here - damaged}
+    meter = Meter(progress, len(sizes), sum(sizes.values()))
+    _sweep(remote)
+    made: set[str] = set()
+
+    def send(md5: str) -> None:
+        try:
+            _send(store, remote, md5, meter, made)
+        except Unreadable:
+            damaged.add(md5)
+
+    _each(send, files & sizes.keys())
+    unsent = absent | damaged
+    ready = [md5 for md5 in folders & sizes.keys() if _is_whole(contents[md5], unsent)]
+    absent |= (folders & sizes.keys()) - set(ready)
+    _each(send, ready)
+    return _moved(meter, absent, damaged)
+
+
+def pull(
+    store: Path, remote: Connection, hashes: Iterable[str], progress: Progress | None = None
+) -> Moved:
+    """Fetches files and folders (by md5, with `.dir`) from a remote into the store.
+
+    Raises:
+        RemoteFailed: it cannot be reached, or refuses.
+        WriteFailed: there is no space left here.
+    """
+    folders, files = _split(hashes)
+    contents, absent, damaged = {}, set[str](), set[str]()
+    manifests: dict[str, bytes] = {}
+    for md5 in folders:
+        with contextlib.suppress(Unreadable):
+            if has(store, md5):
+                contents[md5] = members(store, md5)
+    sizes = _sizes(remote, folders - contents.keys())
+    absent |= folders - contents.keys() - sizes.keys()
+
+    def look(md5: str) -> None:
+        try:
+            manifests[md5] = _fetch_manifest(remote, md5, sizes[md5])
+            contents[md5] = hashing.parse_manifest(manifests[md5], f"the manifest {md5}")
+        except Unreadable:
+            damaged.add(md5)
+
+    _each(look, sizes.keys())
+    files |= {member.md5 for inside in contents.values() for member in inside}
+    files = {md5 for md5 in files if not has(store, md5)}
+    sizes = _sizes(remote, files)
+    absent |= files - sizes.keys()
+    meter = Meter(progress, len(sizes), sum(sizes.values()))
+
+    def fetch(md5: str) -> None:
+        try:
+            _fetch(store, remote, md5, sizes[md5], meter)
+        except Unreadable:
+            damaged.add(md5)
+
+    _each(fetch, sizes.keys())
+    unfetched = absent | damaged
+    for md5, inside in contents.items():
+        if not _is_whole(inside, unfetched):
+            absent.add(md5)
+        elif md5 in manifests:
+            put(store, manifests[md5], ".dir")
+    return _moved(meter, absent, damaged)
+
+
+def _split(hashes: Iterable[str]) -> tuple[set[str], set[str]]:
+    wanted = {md5 for md5 in hashes if hashing.is_md5(md5)}
+    folders = {md5 for md5 in wanted if md5.endswith(".dir")}
+    return folders, wanted - folders
+
+
+def _is_whole(inside: Iterable[Member], lacking: Collection[str]) -> bool:
+    return not any(member.md5 in lacking for member in inside)
+
+
+def _each(work: Callable[[str], None], md5s: Collection[str]) -> None:
+    with ThreadPoolExecutor(_JOBS) as pool:
+        for _ in pool.map(work, sorted(md5s)):
+            pass
+
+
+def _sizes(remote: Connection, md5s: Collection[str]) -> dict[str, int]:
+    """Returns the bytes of those of these objects that a remote has."""
+    found: dict[str, int] = {}
+
+    def ask(md5: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            found[md5] = remote.fs.info(remote.path(md5))["size"]
+
+    def list_folder(prefix: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            for entry in remote.fs.ls(os.path.dirname(remote.path(prefix)), detail=True):
+                found[prefix + entry["name"].rpartition("/")[2]] = entry["size"]
+
+    with remote.reaching():
+        if len(md5s) <= _ASK_EACH:
+            _each(ask, md5s)
+        else:
+            _each(list_folder, {md5[:2] for md5 in md5s})
+    return {md5: found[md5] for md5 in md5s if md5 in found}
+
+
+def _send(store: Path, remote: Connection, md5: str, meter: Meter, made: set[str]) -> None:
+    source = object_path(store, md5)
+    found, size, _ = hashing.hash_file(source)
+    if found != md5.removesuffix(".dir"):
+        raise altered(store, md5)  # DVC would trust it there for ever
+    target = remote.path(md5)
+    with remote.reaching():
+        if remote.is_atomic:
+            with meter.counting(size) as callback:
+                remote.fs.put_file(str(source), target, callback=callback, chunksize=_PART)
+            return
+        beside = f"{remote.root}/tmp/{_day(time.time())}-{secrets.token_hex(8)}"
+        try:
+            for folder in {os.path.dirname(target), os.path.dirname(beside)} - made:
+                remote.fs.makedirs(folder, exist_ok=True)
+                made.add(folder)
+            with meter.counting(size) as callback:
+                remote.fs.put_file(str(source), beside, callback=callback)
+                if remote.is_folder:
+                    os.chmod(beside, OBJECT_MODE)
+                remote.fs.mv(beside, target)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                remote.fs.rm_file(beside)
+            raise
+
+
+def _sweep(remote: Connection) -> None:
+    """Removes what transfers that were killed before yesterday have left on a remote."""
+    if remote.is_atomic:
+        return
+    yesterday = _day(time.time() - 24 * 60 * 60)
+    with contextlib.suppress(Exception):
+        for path in remote.fs.ls(f"{remote.root}/tmp", detail=False):
+            if path.rpartition("/")[2] < yesterday:
+                remote.fs.rm_file(path)
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y%m%d", time.gmtime(seconds))
+
+
+def _fetch_manifest(remote: Connection, md5: str, size: int) -> bytes:
+    if size > MANIFEST_LIMIT:
+        raise Unreadable(f"the manifest {md5} is too large: {size:,} bytes")
+    with remote.reaching():
+        content = bytes(remote.fs.cat_file(remote.path(md5)))
+    if hashing.manifest_md5(content) != md5:
+        raise Unreadable(f"the manifest {md5} on {remote.name} was altered")
+    return content
+
+
+def _fetch(store: Path, remote: Connection, md5: str, size: int, meter: Meter) -> None:
+    with writing(store) as beside, meter.counting(size) as callback:
+        with remote.reaching():
+            remote.fs.get_file(remote.path(md5), str(beside), callback=callback)
+        if hashing.hash_file(beside).md5 != md5:
+            raise Unreadable(f"the object {md5} on {remote.name} was altered")
+        settle(store, beside, md5)
+
+
+def _moved(meter: Meter, absent: Iterable[str], damaged: Iterable[str]) -> Moved:
+    return Moved(meter.now.objects, meter.now.bytes, sorted(absent), sorted(damaged))

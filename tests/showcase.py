@@ -1,0 +1,250 @@
+"""A repository with a bit of everything: the same bytes, ids and times whenever it is made.
+
+Two commits of code, eight runs in three experiments (one deleted), and the facts that people
+added later. The `showcase` fixture hands out copies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from conftest import git, make_run
+
+from mlgit import names, records, saved
+from mlgit.ledger import Repository, open_repository, snapshot
+from mlgit.records import Metric, Points, Run
+from mlgit.records import history as histories
+from mlgit.tracking.journal import Header, Journal, path_of
+
+TRAIN = 'LR = 0.1\n\n\ndef train():\n    return "trained"\n'
+ENVIRONMENT = {
+    "python": {"version": "3.11.7", "implementation": "CPython"},
+    "platform": {"system": "Linux", "machine": "x86_64"},
+    "packages": {"numpy": "2.1.0", "scikit-learn": "1.5.2"},
+}
+
+
+class Clock:
+    """The time, which stands still unless told otherwise, and ids that tell it."""
+
+    def __init__(self, now: str) -> None:
+        self.set(now)
+        self._made = 0
+
+    def set(self, now: str) -> None:
+        """Sets the time, in UTC: "2026-11-02 09:00:00"."""
+        self.now = datetime.fromisoformat(now).replace(tzinfo=timezone.utc).timestamp()
+
+    def new_id(self, ms: int | None = None) -> str:
+        self.now += 1
+        self._made += 1
+        ms = int(self.now * 1000) if ms is None else ms
+        with mock.patch("mlgit.names.secrets.randbits", return_value=self._made):
+            return new_id(ms)
+
+
+new_id = names.new_id
+
+
+@contextmanager
+def stopped_clock(now: str) -> Iterator[Clock]:
+    """Makes mlgit and git take the time and ids from the clock, which is yielded."""
+    clock = Clock(now)
+    with (
+        mock.patch("mlgit.names.new_id", clock.new_id),
+        mock.patch("time.time", lambda: clock.now),
+    ):
+        yield clock
+
+
+def metric(*values: float) -> Points:
+    """Returns a history with a point a second."""
+    count = len(values)
+    return Points(list(range(count)), [1000 * step for step in range(count)], list(values))
+
+
+class Builder:
+    """Makes runs in a repository, at the time of a clock."""
+
+    def __init__(self, repository: Repository, clock: Clock) -> None:
+        self.repository = repository
+        self.clock = clock
+
+    def run(
+        self,
+        started: str,
+        took: float,
+        experiment: str,
+        name: str | None = None,
+        *,
+        files: dict[str, bytes] | None = None,
+        metrics: dict[str, Points] | None = None,
+        environment: dict[str, Any] | None = None,
+        **fields: Any,
+    ) -> str:
+        """Saves one run and returns its id; `took` is in seconds."""
+        self.clock.set(started)
+        run_id = names.new_id()
+        begun = self.clock.now
+        self.clock.now += took
+        source = fields.pop("source", records.Source())
+        outputs = [
+            records.Pointer(path=path, kind="text", md5=md5(data), size=len(data), stored="git")
+            for path, data in (files or {}).items()
+        ]
+        run = Run(
+            id=run_id,
+            experiment=experiment,
+            name=name,
+            status=fields.pop("status", "finished"),
+            started=names.timestamp(begun),
+            ended=names.timestamp(self.clock.now),
+            by=self.repository.person,
+            metrics=summaries(metrics or {}),
+            source=source,
+            outputs=outputs,
+            **fields,
+        )
+        code = source.snapshot or source.commit
+        saved.save(self.repository, run, metrics or {}, environment, files, code)
+        return run_id
+
+    def fact(self, run_id: str, kind: str, **content: Any) -> None:
+        saved.annotate(self.repository, [run_id], kind, content)
+
+
+def save_run(path: Path, name: str, code: str | None = None, **fields: Any) -> str:
+    """Saves a small run in a repository, now, and returns its id."""
+    run = make_run(name=name, source=records.Source(commit=code), **fields)
+    saved.save(open_repository(path), run, {}, code=code)
+    return run.id
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def summaries(history: dict[str, Points]) -> dict[str, Metric]:
+    return {key: histories.summary(points) for key, points in history.items()}
+
+
+def commit(path: Path, message: str, when: str) -> str:
+    date = {"GIT_AUTHOR_DATE": f"{when}Z", "GIT_COMMITTER_DATE": f"{when}Z"}
+    git("add", ".", cwd=path)
+    git("commit", "--quiet", "--message", message, cwd=path, env=date)
+    return git("rev-parse", "HEAD", cwd=path).strip()
+
+
+def build(path: Path) -> None:
+    """Makes the showcase at `path`."""
+    git("init", "--quiet", path)
+    (path / "train.py").write_text(TRAIN)
+    first = commit(path, "first model", "2026-11-01T10:00:00")
+    (path / "train.py").write_text(TRAIN.replace("0.1", "0.05"))
+    second = commit(path, "slower steps", "2026-11-03T10:00:00")
+    with stopped_clock("2026-11-01 11:00:00") as clock:
+        build_ledger(Builder(open_repository(path), clock), first, second)
+    git("checkout", "--quiet", "--", ".", cwd=path)
+
+
+def code_of(commit: str | None, *argv: str, **more: Any) -> records.Source:
+    """Returns where a run's code comes from."""
+    fields = {"branch": "main", "entry": "train.py", **more}
+    return records.Source(commit=commit, argv=[*argv], **fields)
+
+
+def build_ledger(make: Builder, first: str, second: str) -> None:
+    baseline = make.run(
+        "2026-11-01 12:00:00", 4.25, "taxi", "baseline",
+        params={"model": "linear", "lr": 0.1, "features": ["PU", "DO"]},
+        metrics={"rmse": metric(7.758715206809494), "mae": metric(5.25)},
+        tags={"team": "growth"}, source=code_of(first, "--model", "linear"),
+        environment=ENVIRONMENT,
+    )  # fmt: skip
+    boosted = make.run(
+        "2026-11-02 09:30:00", 75.5, "taxi", "boosted",
+        params={"model": "gbr", "lr": 0.05, "depth": 6, "features": ["PU_DO"]},
+        metrics={
+            "loss": metric(0.9, 0.55, 0.41, 0.37, 0.39),
+            "rmse": metric(6.741), "mae": metric(4.8),
+            "system/cpu_percent": metric(93.5),
+        },
+        tags={"team": "growth", "reviewed": ""}, source=code_of(second, "--model", "gbr"),
+        files={"notes/summary.txt": b"All months, no outliers.\n", "console.txt": b"epoch 4\n"},
+        environment={**ENVIRONMENT, "packages": {"numpy": "2.2.1", "scikit-learn": "1.5.2"}},
+    )  # fmt: skip
+    make.run(
+        "2026-11-02 10:00:00", 0.125, "taxi", "diverged",
+        params={"model": "gbr", "lr": 50.0, "depth": 6, "features": ["PU_DO"]},
+        metrics={"loss": metric(0.9, 1e12, float("nan")), "rmse": metric(float("nan"))},
+        source=code_of(second, "--lr", "50"),
+    )  # fmt: skip
+    make.run(
+        "2026-11-02 10:15:00", 1.0, "taxi", "typo",
+        status="failed", error="KeyError: 'PU_D0'",
+        params={"model": "gbr", "lr": 0.05, "features": ["PU_D0"]}, source=code_of(second),
+    )  # fmt: skip
+    search = make.run(
+        "2026-11-04 20:00:00", 3725, "churn", "search",
+        params={"space": {"lr": [0.01, 0.1], "depth": {"min": 2, "max": 8}}, "trials": 2},
+        metrics={"auc": metric(0.71, 0.8125)}, source=code_of(second),
+    )  # fmt: skip
+    repository = make.repository
+    assert repository.work_tree
+    (repository.work_tree / "train.py").write_text(TRAIN.replace("0.1", "0.01"))
+    kept = snapshot.capture(repository).snapshot
+    make.run(
+        "2026-11-04 20:00:01", 1800, "churn", "trial 1",
+        parent=search, params={"lr": 0.01, "depth": 2}, metrics={"auc": metric(0.71)},
+        source=code_of(second, snapshot=kept, skipped=[
+            {"path": "keys.env", "reason": "seems to hold a secret (AWS access key)"},
+        ]),
+    )  # fmt: skip
+    late = make.run(
+        "2026-11-05 08:00:00", 200_000, "größe/客户 🚕", "Süßes 🍭 模型",
+        status="interrupted", error="KeyboardInterrupt:",
+        params={"città": "Perù", "emoji 🚀": "🚀🚀", "zwölf": 12, "none": None, "on": True},
+        metrics={"précision": metric(1 / 3), "count": metric(12345678)},
+    )  # fmt: skip
+    mistake = make.run("2026-11-06 07:00:00", 2, "taxi", "wrong data", params={"model": "gbr"})
+
+    make.clock.set("2026-11-07 12:00:00")
+    make.fact(baseline, "note", text="First **baseline**.\n\n- kept simple\n- no outliers removed")
+    make.fact(boosted, "tag", key="champion", value="yes")
+    make.fact(boosted, "untag", key="reviewed")
+    make.fact(search, "rename", name="grid search")
+    make.fact(mistake, "delete")
+    make.fact(late, "tag", key="größe", value="groß")
+    for name, kind, content in (
+        ("taxi", "rename", {"name": "nyc-taxi"}),
+        ("taxi", "describe", {"text": "How long will a green taxi take?"}),
+        ("churn", "describe", {"text": "Who leaves, and why"}),
+    ):
+        saved.annotate_experiment(repository, name, kind, content)
+
+
+def start_journal(path: Path, lines: Sequence[str], resumed: str | None = None) -> Journal:
+    """Starts a run in a repository as a training script would; it is live until closed.
+
+    `resumed` is the id of the saved run that goes on, if it does.
+    """
+    with stopped_clock("2026-11-08 10:00:00") as clock:
+        run_id = resumed or names.new_id()
+        begun = names.timestamp(clock.now)
+    header = Header(
+        id=run_id, experiment="taxi", name="night", parent=None, started=begun,
+        by={"name": "Ada Example", "email": "ada@example.org"},
+        pid=os.getpid(), host=socket.gethostname(), resumed=begun if resumed else None,
+    )  # fmt: skip
+    journal = Journal(path_of(open_repository(path).state, run_id), header)
+    journal.append("\n".join(lines))
+    os.utime(journal.path, (names.seconds(begun) + 90,) * 2)
+    return journal

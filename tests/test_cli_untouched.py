@@ -1,0 +1,89 @@
+"""No command touches what is the user's: work tree, index, HEAD, stash, configuration, refs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from conftest import git, users_own
+from showcase import start_journal
+from test_docs import commands
+
+from mlgit.cli import cli
+
+COMMANDS = [
+    "init",
+    "log",
+    "log --where metrics.rmse<7 --sort -params.lr",
+    "log --group-by params.model --json",
+    "show boosted",
+    "show boosted --metric loss",
+    "show boosted --artifact console.txt",
+    "diff baseline boosted",
+    "diff boosted diverged --code",
+    "note boosted -m text",
+    "tag boosted a=b",
+    "rename boosted best",
+    "rm boosted",
+    "restore wrong",
+    "experiment ls",
+    "experiment describe churn -m text",
+    "experiment rename churn leaving",
+    "experiment rm churn",
+    "experiment restore churn",
+    "push",
+    "pull",
+    "sync",
+    "recover --dry-run",
+    "recover",
+    "doctor",
+    "completion bash",
+    "show nothing",
+]
+
+
+@pytest.fixture
+def untidy(showcase: Path, bare: Callable[..., Path]) -> Path:
+    """The showcase in the middle of work: staged, unstaged and untracked changes, and a stash."""
+    git("remote", "add", "origin", bare(), cwd=showcase)
+    git("tag", "-a", "v1", "-m", "v1", cwd=showcase)
+    (showcase / "train.py").write_text("LR = 'stashed'\n")
+    git("stash", "push", "--quiet", cwd=showcase)
+    (showcase / "train.py").write_text("LR = 'staged'\n")
+    (showcase / "new.py").write_text("staged = True\n")
+    git("add", ".", cwd=showcase)
+    (showcase / "train.py").write_text("LR = 'unstaged'\n")
+    (showcase / "untracked.txt").write_text("untracked\n")
+    start_journal(showcase, ['["p","lr",0.1]']).close()
+    return showcase
+
+
+def state(path: Path) -> dict[str, object]:
+    """Returns everything that is not ours to change."""
+    kept = ("config", "FETCH_HEAD", "ORIG_HEAD", "logs/HEAD", "info/exclude")
+    files = [path / ".git" / name for name in kept]
+    own = users_own(path)
+    refs = own.pop("refs")
+    assert isinstance(refs, list)
+    return {
+        **own,
+        "refs": [ref for ref in refs if not ref.endswith("refs/remotes/origin/mlgit")],
+        "git's files": [file.read_bytes() if file.exists() else None for file in files],
+        "hooks": sorted((path / ".git" / "hooks").iterdir()),
+    }
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(untidy: Path, command: str) -> None:
+    before = state(untidy)
+    done = CliRunner().invoke(cli, command.split(), prog_name="mlgit")
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+    assert state(untidy) == before
+
+
+def test_all_commands_are_among_them() -> None:
+    groups = {("experiment",), ()}
+    known = {tuple(command.split()[: len(words)]) for command in COMMANDS for words in commands()}
+    assert {*commands()} - groups <= known

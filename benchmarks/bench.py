@@ -14,9 +14,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 CACHE = Path(__file__).resolve().parent / ".cache"
 PYTHON = sys.executable
 PROGRAMS = Path(PYTHON).parent
+
+BARE = "bare git"
+US, MS, MB, KB = 1e6, 1e3, 1e-6, 1e-3  # of a second, of a byte
 
 _FOREIGN = ("GIT_", "MLGIT_", "MLFLOW_", "DVC_", "PYTHON", "XDG_")
 
@@ -62,7 +67,8 @@ class Bench:
             )
             seconds = time.perf_counter() - before
         if done.returncode:
-            raise Failed(f"{' '.join(map(str, command))} ended with {done.returncode}")
+            *_, reason = ["", *self.last_error().splitlines()]
+            raise Failed(f"{Path(command[0]).name} ended with {done.returncode}: {reason}")
         return seconds
 
     def last_error(self) -> str:
@@ -119,6 +125,39 @@ class Worker:
         if not line:
             raise Failed(f"{' '.join(self.tool)} ended with {self._process.wait()}")
         return json.loads(line)
+
+
+def seconds_of(scale: float, worker: Worker, act: str, *arguments: object) -> float:
+    """Has an act done and returns its seconds, all parts of it, in a unit of `scale` a second."""
+    answer = worker.ask(act, *arguments)
+    return scale * (sum(answer) if isinstance(answer, list) else answer)
+
+
+class Others:
+    """Tells how much of the machine went to programs that are not of the benchmark."""
+
+    def __init__(self) -> None:
+        self._before = self._read()
+        self._share: float | None = None
+
+    def share(self) -> float | None:
+        """Returns their share of all cores since the last call; None where nothing tells it."""
+        now = self._read()
+        every, busy, own = (then - before for then, before in zip(now, self._before, strict=True))
+        if every > 1.0:  # core seconds; two lines may come of one measurement
+            self._before = now
+            self._share = max(0.0, busy - own) / every
+        return self._share
+
+    def _read(self) -> tuple[float, float, float]:
+        times = psutil.cpu_times()
+        every = sum(times[:8])  # what guests use is in "user" too
+        idle = times.idle + getattr(times, "iowait", 0.0)
+        own = sum(os.times()[:4])
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                own += sum(child.cpu_times()[:4])
+        return every, every - idle, own
 
 
 def take_turns(

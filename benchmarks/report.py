@@ -26,6 +26,8 @@ class Line:
     target: float | None = None
     peers: Mapping[str, Sequence[float]] = field(default_factory=dict)
     kind: str = "time"
+    others: float | None = None
+    """The share of all cores that other programs had meanwhile."""
 
     @property
     def met(self) -> bool | None:
@@ -51,6 +53,7 @@ class Line:
             "kind": self.kind,
             "target": self.target,
             "met": self.met,
+            "others": self.others,
             "mlgit": _summary(self.ours),
             "peers": {
                 name: {**_summary(values), "ratio": self.ratio(name)}
@@ -116,7 +119,10 @@ def _target(line: Line) -> str:
 
 
 def _verdict(line: Line) -> str:
-    return {None: "", True: "met", False: "**missed**"}[line.met]
+    if line.met is not False:
+        return "met" if line.met else ""
+    busy = line.kind != "size" and line.others is not None and line.others > 0.15
+    return "**missed**" + (f", others had {line.others:.0%} of the cores" if busy else "")
 
 
 def _comparison(line: Line, peer: str) -> str:

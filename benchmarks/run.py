@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bench import PYTHON, Bench, Failed, environment, git, scratch_folder
+from bench import PYTHON, Bench, Failed, Others, environment, git, scratch_folder
 from report import Line, plain, table
 from rows import ROWS
 
@@ -36,12 +36,16 @@ def main() -> int:
         os.environ.update(environment(scratch / "home"))
         machine = state()
         bench = Bench(args.quick, scratch)
+        others, all_others = Others(), Others()
         machine["bare_python_ms"] = [_bare_python(bench)]
         for name in args.only or ROWS:
             minutes = (time.monotonic() - started) / 60
-            print(f"{name}: {ROWS[name].__doc__} ({minutes:.1f} min so far)", file=sys.stderr)
+            print(
+                f"{name}: {ROWS[name].__doc__.strip()} ({minutes:.1f} min so far)", file=sys.stderr
+            )
             try:
-                for line in ROWS[name](bench):
+                for line in ROWS[name].rows(bench):
+                    line.others = others.share()
                     bench.say(plain(line))
                     lines.append(line)
             except (Failed, OSError, subprocess.SubprocessError) as error:
@@ -49,7 +53,7 @@ def main() -> int:
                 bench.say(str(error))
                 bench.say(bench.last_error())
         machine["bare_python_ms"].append(_bare_python(bench))
-    machine["load_after"] = os.getloadavg()[0]
+        machine["others"] = all_others.share()
     machine["minutes"] = round((time.monotonic() - started) / 60, 1)
     print(page(machine, lines, bench.missing))
     if args.json:
@@ -87,7 +91,6 @@ def state() -> dict[str, Any]:
         "git": git(here, "--version").removeprefix("git version "),
         "mlgit": git(here, "describe", "--always", "--dirty", "--abbrev=10"),
         **{name: _version(name) for name in PEERS},
-        "load_before": os.getloadavg()[0],
     }
 
 
@@ -119,8 +122,8 @@ def page(machine: dict[str, Any], lines: Sequence[Line], missing: dict[str, str]
         f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gb']} GB, "
         f"{machine['system']}; Python {machine['python']}, git {machine['git']}; "
         f"mlgit {machine['mlgit']}, MLflow {machine['mlflow']}, DVC {machine['dvc']}; "
-        f"load {machine['load_before']:.1f} before and {machine['load_after']:.1f} after "
-        f"{machine['minutes']} minutes, and `python -c pass` took {busy[0]} ms and {busy[1]} ms."
+        f"{machine['minutes']} minutes; other programs had {machine['others'] or 0:.0%} of the "
+        f"cores, and `python -c pass` took {busy[0]} ms before and {busy[1]} ms after."
     )
     text = f"{about}\n\n{table(lines)}\n"
     verdicts = [line.met for line in lines if line.met is not None]

@@ -138,6 +138,10 @@ class Mlgit(Tracker):
         found = self.module.runs("metrics.rmse < 7 and params.depth = 6", "metrics.rmse", 100)
         return [clock() - before, len(found), found[0].metrics["rmse"]]
 
+    def loaded(self, modules: list[str]) -> list[str]:
+        """Returns which of these modules this process has imported."""
+        return [name for name in modules if name in sys.modules]
+
     def count(self) -> int:
         """Returns the number of runs that are saved, as git sees them."""
         listing = ("git", "ls-tree", "-r", "--name-only", "mlgit", "runs/")

@@ -80,7 +80,8 @@ def _records(ledger: Ledger, root: str) -> Iterator[Finding]:
         for found in everything:
             runs += isinstance(found, records.Run)
             if isinstance(found, walk.Problem):
-                where = "" if found.message.startswith(found.path) else f"{names.shown(found.path, 120)} "
+                named = found.message.startswith(found.path)
+                where = "" if named else f"{names.shown(found.path, 120)} "
                 yield Finding("problem", where + found.message)
     except Unreadable as error:
         yield Finding("problem", error.message, error.hint)

@@ -6,8 +6,8 @@ with the repository has it: "add" and "change" say {"url", "options"}, "remove" 
 
 Everybody reads them, so they hold no credentials and no machine's paths. A folder is
 said to be `local:`; where it lies is a setting of each machine, in git's
-configuration: `mlgit.data.<name>.url`. Other settings there (`endpointurl`,
-`profile`, `region`, `port`, `user`, `keyfile`) win over what the facts say.
+configuration: `mlgit.data.<name>.url`. Settings there called `endpointurl`, `keyfile`,
+`port`, `profile`, `region` or `user` win over what the facts say.
 
 The URL said is the very folder of our objects: the one given, and `/mlgit`, because
 `dvc gc -c` deletes what it finds below the URL of the user's own remotes.
@@ -162,12 +162,15 @@ def find(ledger: Ledger, name: str | None = None) -> Remote:
 
 
 def here(repository: Repository, remote: Remote) -> Remote:
-    """Returns the remote as this machine reaches it: with its own settings, `~` expanded."""
+    """Returns the remote as this machine reaches it: where a folder lies, its own settings."""
     prefix = f"mlgit.data.{remote.name}."
+    if remote.is_local:  # only then, so that a folder given up holds nothing back
+        folder = os.path.expanduser(repository.config.get(prefix + "url", remote.url))
+        return remote._replace(url=folder)
     own = {key: repository.config.get(prefix + key) for key in _SETTINGS}
-    url = os.path.expanduser(repository.config.get(prefix + "url", remote.url))
-    options = {**remote.options, **{key: value for key, value in own.items() if value}}
-    return remote._replace(url=url, options=options)
+    return remote._replace(
+        options={**remote.options, **{key: value for key, value in own.items() if value}}
+    )
 
 
 def dvc_config(remotes: Iterable[Remote]) -> bytes:

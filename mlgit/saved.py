@@ -109,9 +109,13 @@ def _message(run: Run) -> str:
     shown = [key for key in run.metrics if not key.startswith(SYSTEM)][:HEADLINE_METRICS]
     values = "".join(f" {key}={_brief(run.metrics[key].last)}" for key in shown)
     return (
-        f"run {run.id[:10]} {run.status}: {title}{values}\n\n"
+        f"run {run.id[:10]} {run.status}: {_cut(title + values, 100)}\n\n"
         f"Mlgit-Run: {run.id}\nMlgit-Experiment: {run.experiment}\n"
     )
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _brief(value: float) -> str:
@@ -358,13 +362,13 @@ def _choices(ids: Sequence[str]) -> str:
     return f"name one by its id: {shown}" + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
 
 
-def _nearest(name: str, titles: Iterable[str | None]) -> str:
+def _nearest(name: str, titles: Iterable[str | None], listing: str = "mlgit log") -> str:
     import difflib  # 10 ms that only a mistake pays
 
     close = difflib.get_close_matches(name, {title for title in titles if title}, 3)
     if close:
         return "did you mean " + " or ".join(close) + "?"
-    return "list them: mlgit log"
+    return f"list them: {listing}"
 
 
 def history(ledger: Ledger, run: Run) -> History:
@@ -470,7 +474,8 @@ def _experiment_title(name: str, known: Mapping[str, Experiment], titles: Iterab
         return name
     if name in known:
         return known[name].title
-    raise NotFound(f"there is no experiment {names.shown(name)}", _nearest(name, present))
+    hint = _nearest(name, present, "mlgit experiment ls")
+    raise NotFound(f"there is no experiment {names.shown(name)}", hint)
 
 
 def value(run: Run, field: query.Field) -> Any:
@@ -506,8 +511,9 @@ def list_experiments(ledger: Ledger, deleted: bool = False) -> list[ExperimentSu
     latest: dict[str, str] = {}
     counts: dict[str, int] = {}
     for title, is_hidden, moment in zip(titles, hidden, started, strict=True):
-        latest[title] = max(moment, latest.get(title, ""))
         counts[title] = counts.get(title, 0) + (not is_hidden)
+        if not is_hidden:
+            latest[title] = max(moment, latest.get(title, ""))
     for experiment in known.values():
         counts.setdefault(experiment.title, 0)
     found = []

@@ -195,7 +195,7 @@ def users_own(path: Path) -> dict[str, object]:
     look = {"GIT_OPTIONAL_LOCKS": "0"}
     index = git_dir / "index"
     refs = git("for-each-ref", cwd=path).splitlines()
-    files = [file for file in path.rglob("*") if ".git" not in file.parts and not file.is_dir()]
+    files = [file for file in path.rglob("*") if ".git" not in file.parts and file.is_file()]
     own: dict[str, object] = {
         "HEAD": (git_dir / "HEAD").read_bytes(),
         "index": index.read_bytes() if index.exists() else None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -23,7 +24,8 @@ import pytest
 from conftest import git, needs
 from peers import dvc, stored_objects
 
-from mlgit import remotes
+from mlgit import names, remotes, saved
+from mlgit import transfer as runs_data
 from mlgit.data import hashing, ingest, pointers, store, transfer
 from mlgit.data.checkout import checkout
 from mlgit.data.hashing import Hash
@@ -31,7 +33,9 @@ from mlgit.data.remote import Connection, Remote, connect
 from mlgit.data.state import State
 from mlgit.data.traffic import Traffic
 from mlgit.data.transfer import Moved, missing, pull, push
-from mlgit.errors import Invalid, RemoteFailed, WriteFailed
+from mlgit.errors import Invalid, NotFound, RemoteFailed, WriteFailed
+from mlgit.ledger import Repository, open_repository
+from mlgit.records import Pointer, Run
 
 HELLO = "5d41402abc4b2a76b9719d911017c592"
 NOWHERE = "0" * 32
@@ -225,6 +229,64 @@ def test_a_folder_that_is_not_known_here(place: Path) -> None:
     assert caught.value.hint == "git config mlgit.data.nas.url /path/to/it"
 
 
+# --- what runs keep ----------------------------------------------------------------------
+
+
+def save_run(repository: Repository, *outputs: Pointer) -> str:
+    run = Run(
+        id=names.new_id(),
+        experiment="churn",
+        status="finished",
+        started="2026-01-01T12:00:00.000000Z",
+        by=repository.person,
+        outputs=list(outputs),
+    )
+    saved.save(repository, run, {})
+    return run.id
+
+
+def test_what_runs_keep_is_pushed_once(
+    repo: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, _ = _added(repo, "nas", str(tmp_path / "nas"))
+    data = repository.state / "data"
+    found = take(data, folder)
+    model = Pointer(path="model", md5=found.md5, size=found.size, files=11, stored="dvc")
+    kept_in_git = Pointer(path="note", md5=HELLO, size=5, stored="git")
+    save_run(repository, model, kept_in_git)
+    assert runs_data.push(repository).objects == 11
+    with monkeypatch.context() as patch:
+        patch.setattr(runs_data, "connect", None)  # nothing new, so nobody is asked
+        assert runs_data.push(repository) == Moved(0, 0, [], [])
+    lost = store.put(data, b"hello")
+    store.object_path(data, lost).unlink()
+    first = save_run(repository, Pointer(path="x", md5=lost, size=5, stored="dvc"))
+    assert runs_data.push(repository).absent == [lost]
+    assert runs_data.push(repository).absent == [lost]
+    store.put(data, b"hello")
+    assert runs_data.push(repository).objects == 1
+    Path(tmp_path, "nas", "mlgit", "files", "md5", lost[:2], lost[2:]).unlink()
+    assert runs_data.push(repository).objects == 0
+    assert runs_data.push(repository, everything=True).objects == 1
+    other = store.put(data, b"other")
+    deleted = save_run(repository, Pointer(path="y", md5=other, size=5, stored="dvc"))
+    saved.annotate(repository, [deleted, first], "delete", {})
+    assert runs_data.push(repository).objects == 0
+    saved.annotate(repository, [deleted], "restore", {})
+    assert runs_data.push(repository).objects == 1
+    (note,) = (repository.state / "sent").iterdir()
+    for damage in (b"{", b"[]", b'{"tree": "x", "unsent": []}', b'{"tree": 3, "unsent": 3}'):
+        note.write_bytes(damage)
+        assert runs_data.push(repository) == Moved(0, 0, [], [])
+
+    shutil.rmtree(data)
+    moved = runs_data.pull(repository, [found.md5])
+    assert (moved.objects, moved.absent) == (10, [])
+    assert store.has_all(data, found.md5)
+    with pytest.raises(NotFound, match="no data remote 'elsewhere'"):
+        runs_data.pull(repository, [], "elsewhere")
+
+
 # --- with plain DVC --------------------------------------------------------------------
 
 
@@ -289,9 +351,7 @@ def test_dvc_gc_of_the_user_spares_our_objects(
         assert missing(connection, store_md5s) == set()
 
 
-def _added(repo: Path, name: str, url: str) -> tuple[Any, Remote]:
-    from mlgit.ledger import open_repository
-
+def _added(repo: Path, name: str, url: str) -> tuple[Repository, Remote]:
     repository = open_repository(repo)
     return repository, remotes.add(repository, name, url)
 
@@ -403,7 +463,8 @@ def test_s3_that_cannot_be_reached_or_entered(monkeypatch: pytest.MonkeyPatch, p
 @pytest.fixture
 def ssh(tmp_path: Path, hermetic: Path) -> Iterator[Remote]:
     """A real SSH server that knows the key of this home; a remote behind it."""
-    sshd = needs("sshd", "apt install openssh-server")
+    # It must be called by its whole path, which is on few people's PATH.
+    sshd = needs(shutil.which("sshd") or "/usr/sbin/sshd", "apt install openssh-server")
     keygen = needs("ssh-keygen", "apt install openssh-client")
     server, home = tmp_path / "sshd", hermetic / ".ssh"
     server.mkdir()

@@ -70,6 +70,19 @@ def test_readme_names_only_commands_that_exist() -> None:
             assert (word,) in known or coming, f"README: there is no `mlgit {word}`: {line}"
 
 
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda p: p.name
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text("utf-8")):
+        file, _, anchor = target.partition("#")
+        place = page.parent / file if file else page
+        assert place.is_file(), target
+        headings = re.findall(r"^#+ (.*)$", place.read_text("utf-8"), re.MULTILINE)
+        anchors = {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+        assert not anchor or anchor in anchors, target
+
+
 def check(page: str, folder: Path, golden: Callable[[Path, str], None]) -> None:
     path = DOCS / page
     golden(path, run_blocks(path.read_text("utf-8"), {str(folder.parent): "~"}))

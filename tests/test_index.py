@@ -7,19 +7,20 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from functools import cmp_to_key
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from conftest import GITCONFIG, add_runs, git, make_run
+from conftest import add_runs, git, make_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlgit import names, query, records, saved
+from mlgit import names, query, saved
+from mlgit.errors import NotFound
 from mlgit.ledger import Ledger, append, open_repository, walk
-from mlgit.ledger.append import insert, swap, write_commit
+from mlgit.ledger.append import swap, write_commit
 from mlgit.ledger.index import Index, open_index
 from mlgit.ledger.objects import Reader, Store, format_tree
 from mlgit.records import Metric, Run
@@ -38,36 +39,30 @@ def ids(path: Path | str = ".", **how: Any) -> list[str]:
         return [run.id for run in saved.select(ledger, "id is not null", **how)]
 
 
-def content(index: Index) -> dict[str, list[Any]]:
+def content(index: Index) -> list[object]:
     """Returns everything an index knows, in an order of its own."""
     fields = [query.Field("attribute", name) for name in (*query.ATTRIBUTES, "deleted")]
-    for kind, key, _ in index.keys():
+    keys = sorted(index.keys())
+    for kind, key, _ in keys:
         parts = query.PARTS if kind == "metric" else ("",)
         fields += [query.Field(kind, key, part) for part in parts]
     found, columns = index.columns(fields)
-    rows = sorted(zip(found, *columns, strict=True), key=lambda row: str(row[0]))
-    by_name = sorted(map(str, fields))
-    order = [list(map(str, fields)).index(name) for name in by_name]
-    return {
-        "fields": by_name,
-        "rows": [[repr(row[1 + column]) for column in order] for row in rows],
-        "problems": [problem.path for problem in index.problems()],
-    }
+    rows = [[repr(value) for value in row] for row in zip(found, *columns, strict=True)]
+    return [keys, sorted(rows), [problem.path for problem in index.problems()]]
 
 
-def made_anew(path: Path | str = ".") -> dict[str, list[Any]]:
+def made_anew(path: Path | str = ".") -> list[object]:
+    """Returns what an index says that was made from nothing, in memory."""
     with Ledger(path) as ledger:
-        index = Index(Path(":memory:"), ledger.reader, ledger.root)
-        index._db = sqlite3.connect(":memory:", isolation_level=None)
-        index.close()
-        fresh = Index(Path(os.devnull) / "nowhere", ledger.reader, ledger.root)
+        index = Index(Path("/nonexistent/index.sqlite"), ledger.reader, ledger.root)
         try:
-            return content(fresh)
+            return content(index)
         finally:
-            fresh.close()
+            index.close()
 
 
-def kept(path: Path | str = ".") -> dict[str, list[Any]]:
+def kept(path: Path | str = ".") -> list[object]:
+    """Returns what the index says that is kept and brought up to date."""
     with Ledger(path) as ledger:
         return content(ledger.index())
 
@@ -93,7 +88,7 @@ def remove(path: Path | str, *gone: str) -> None:
     reader.close()
 
 
-# --- brought up to date ------------------------------------------------------------------
+# --- brought up to date ---------------------------------------------------------------
 
 
 def test_runs_facts_and_deletions_arrive(repo: Path, place: Path) -> None:
@@ -112,7 +107,7 @@ def test_runs_facts_and_deletions_arrive(repo: Path, place: Path) -> None:
     assert kept() == made_anew()
     remove(repo, names.run_folder(runs[0].id), names.run_folder(runs[3].id))
     assert kept() == made_anew()
-    assert len(made_anew()["rows"]) == 4
+    assert len(ids()) == 3  # of six, two went and one is marked
     assert place.stat().st_ino == first, "it was brought up to date, not made anew"
 
 
@@ -142,12 +137,13 @@ def test_problems_come_and_go(repo: Path) -> None:
         assert problems == {path, names.run_fact_file(good.id, bad.id)}
     remove(repo, names.run_folder(bad.id), f"{names.run_folder(good.id)}/facts")
     assert kept() == made_anew()
-    assert kept()["problems"] == []
+    assert kept()[-1] == []
 
 
 VALUES = [
-    0, -1, 2**53, 2**63 - 1, 2**63, -(2**63), 10**30, 1.5, -0.0, 1e308, 5e-324, float("nan"), float("inf"),
-    True, False, None, "", "text", "nul\0", "1", "ünï 🚕", [], [1, [2]], {}, {"a": {"b": 1}},
+    0, -1, 2**53, 2**63 - 1, 2**63, -(2**63), 10**30, 1.5, -0.0, 1e308, 5e-324,
+    float("nan"), float("inf"), True, False, None, "", "text", "nul\0", "1", "ünï 🚕",
+    [], [1, [2]], {}, {"a": {"b": 1}},
 ]  # fmt: skip
 
 
@@ -170,13 +166,13 @@ def test_many_keys(repo: Path) -> None:
     """Ten thousand distinct keys; and what is forgotten of them is found by the key."""
     run = make_run(params={f"k{n}": n for n in range(10_000)})
     add_runs(repo, run, make_run(params={"k1": 2}))
-    assert len(kept()["rows"]) == 2
+    assert ids(sort="params.k1") == [run.id, *ids(limit=1)]
     saved.annotate(open_repository(), [run.id], "note", {"text": "x"})
     with Ledger() as ledger:
-        assert ("param", "k1", 2) in ledger.index().keys()
+        assert ("param", "k1", 2) in [*ledger.index().keys()]
 
 
-# --- the same as reading all -------------------------------------------------------------------
+# --- the same as reading all ----------------------------------------------------------
 
 WORDS = st.sampled_from(["a", "b", "7", "ä"])
 VALUE = st.one_of(
@@ -202,47 +198,50 @@ STEPS = st.one_of(
     st.tuples(st.just("experiment"), st.tuples(WORDS, FACTS.filter(lambda fact: fact[0] != "tag"))),
     st.tuples(st.just("purge"), st.integers(0, 99)),
 )
-FIELDS = ["params.a", "params.b", 'params."7"', "metrics.a", "metrics.b.min", "tags.a", "name", "experiment", "started"]  # fmt: skip
-WHERE = st.builds("{} {} {}".format, st.sampled_from(FIELDS), st.sampled_from(["=", "!=", "<", ">="]),
-                  st.sampled_from(["7", "a", "nan", "'ä'", "0.5", "true"]))  # fmt: skip
-SORT = st.lists(
-    st.builds(str.__add__, st.sampled_from(["", "-"]), st.sampled_from(FIELDS)), max_size=2
+FIELDS = st.sampled_from(
+    [
+        *("params.a", "params.b", 'params."7"', "metrics.a", "metrics.b.min"),
+        *("tags.a", "name", "experiment", "started"),
+    ]
 )
+TESTS = st.sampled_from(["= 7", "!= 7", "< a", ">= 0.5", "= nan", "!= 'ä'", "is null", "= true"])
 ASK = st.fixed_dictionaries(
-    {"where": st.one_of(st.just(""), WHERE), "sort": SORT.map(", ".join), "deleted": st.booleans(),
-     "limit": st.one_of(st.none(), st.integers(0, 5)), "experiment": st.one_of(st.none(), WORDS)}
-)  # fmt: skip
+    {
+        "where": st.one_of(st.just(""), st.builds("{} {}".format, FIELDS, TESTS)),
+        "sort": st.lists(FIELDS | FIELDS.map("-{}".format), max_size=2).map(", ".join),
+        "limit": st.one_of(st.none(), st.integers(0, 5)),
+        "experiment": st.one_of(st.none(), WORDS),
+        "deleted": st.booleans(),
+    }
+)
 
 
 def asked_of_all(ledger: Ledger, ask: dict[str, Any]) -> list[str]:
     """Answers as `select` must, by reading every run and doing it the plain way."""
     known = saved.experiments(ledger)
-    wanted = []
+    runs = []
     for run in walk.load_runs(ledger.reader, walk.run_folders(ledger.reader, ledger.root)):
         assert isinstance(run, Run)
-        experiment = known.get(run.experiment)
-        hidden = run.deleted is not None or bool(experiment and run.id < experiment.hidden)
-        title = experiment.title if experiment else run.experiment
-        if hidden is ask["deleted"] and ask["experiment"] in (None, title):
-            wanted.append(run.__replace__(experiment=title) if False else _titled(run, title))
+        facts = known.get(run.experiment)
+        hidden = run.deleted is not None or bool(facts and run.id < facts.hidden)
+        title = facts.title if facts else run.experiment
+        runs.append((hidden, msgspec.structs.replace(run, experiment=title)))
+    wanted = ask["experiment"]
+    if wanted in known and wanted not in [run.experiment for _, run in runs]:
+        wanted = known[wanted].title  # its name before a rename
+    found = [run for hidden, run in runs if hidden is ask["deleted"]]
+    found = [run for run in found if wanted in (None, run.experiment)]
     condition, keys = query.parse(ask["where"]), query.parse_sort(ask["sort"])
-    wanted = [
-        run for run in wanted
-        if condition is query.ALL or condition.matches([saved.value(run, f) for f in condition.fields])
-    ]  # fmt: skip
+    if ask["where"]:
+        rows = [[saved.value(run, field) for field in condition.fields] for run in found]
+        found = [run for run, row in zip(found, rows, strict=True) if condition.matches(row)]
     if keys:
-        wanted = query.sort_rows(wanted, keys, saved.value)
-    return [run.id for run in wanted[: ask["limit"]]]
+        found = query.sort_rows(found, keys, saved.value)
+    return [run.id for run in found[: ask["limit"]]]
 
 
-def _titled(run: Run, title: str) -> Run:
-    return Run(
-        **{field: getattr(run, field) for field in run.__struct_fields__} | {"experiment": title}
-    )
-
-
-@settings(max_examples=12, suppress_health_check=list(HealthCheck))
-@given(steps=st.lists(STEPS, min_size=2, max_size=6), asks=st.lists(ASK, min_size=5, max_size=9))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
+@given(steps=st.lists(STEPS, min_size=2, max_size=6), asks=st.lists(ASK, min_size=3, max_size=6))
 def test_walking_and_the_index_agree(
     tmp_path_factory: pytest.TempPathFactory, hermetic: Path, steps: list[Any], asks: list[Any]
 ) -> None:
@@ -264,14 +263,14 @@ def test_walking_and_the_index_agree(
             for ask in asks:
                 try:
                     found = [run.id for run in saved.select(ledger, **ask)]
-                except saved.NotFound:
+                except NotFound:
                     assert ask["experiment"]
                     continue
                 assert found == asked_of_all(ledger, ask), ask
     assert kept(path) == made_anew(path)
 
 
-# --- damage, rivals, other versions ----------------------------------------------------------------
+# --- damage, rivals, other versions ---------------------------------------------------
 
 
 def empty(place: Path) -> None:
@@ -332,17 +331,21 @@ def test_whatever_lies_there_the_answer_is_right(
     assert kept() == made_anew()
     if harm is not folder:
         with Ledger() as ledger:
-            assert not ledger.index()._db.execute("pragma quick_check").fetchone() == ("x",)  # type: ignore[union-attr]
-        assert place.stat().st_size > 5000, "and it is kept again"
+            assert ledger.index().columns([])
+        with sqlite3.connect(place) as db:
+            assert db.execute("pragma integrity_check").fetchone() == ("ok",)
+        db.close()
 
 
 def test_damage_seen_only_when_asked(repo: Path, place: Path) -> None:
     add_runs(repo, *(make_run(params={"n": n}) for n in range(500)))
     with Ledger() as ledger:
         index = ledger.index()
-        before = index.columns([query.Field("param", "n")])
+        field = query.Field("param", "n")
+        found, (column,) = index.columns([field])
         torn(place)
-        assert index.columns([query.Field("param", "n")]) in (before, (before[0], before[1]))
+        again, (other,) = index.columns([field])
+        assert dict(zip(found, column, strict=True)) == dict(zip(again, other, strict=True))
 
 
 @pytest.mark.parametrize("way", ["read-only folder", "read-only file", "no folder", "full"])
@@ -352,7 +355,7 @@ def test_where_it_cannot_be_kept_it_is_made_in_memory(
     """Root may write anywhere, so SQLite itself is told what to refuse."""
     present = add_runs(repo, make_run())
     assert ids() == present
-    present += add_runs(repo, make_run())
+    present += add_runs(repo, make_run(params={"text": "long" * 10_000}))
     before = place.read_bytes()
     real = sqlite3.connect
 
@@ -391,11 +394,11 @@ for _ in range(5):
 
 @pytest.mark.parametrize("fresh", [True, False], ids=["from nothing", "from an older tree"])
 def test_processes_that_refresh_at_once(repo: Path, place: Path, fresh: bool) -> None:
-    runs = [make_run(BEGIN + n, params={"n": n, f"k{n % 9}": 1}) for n in range(600)]
-    add_runs(repo, *runs[:300])
+    runs = [make_run(BEGIN + n, params={"n": n, f"k{n % 9}": 1}) for n in range(400)]
+    add_runs(repo, *runs[:200])
     if not fresh:
-        assert len(ids()) == 300
-    add_runs(repo, *runs[300:])
+        assert len(ids()) == 200
+    add_runs(repo, *runs[200:])
     saved.annotate(
         open_repository(), [run.id for run in runs[::7]], "tag", {"key": "a", "value": ""}
     )
@@ -403,7 +406,7 @@ def test_processes_that_refresh_at_once(repo: Path, place: Path, fresh: bool) ->
         subprocess.Popen((sys.executable, "-c", REFRESH), stdout=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
-    assert {rival.communicate()[0] for rival in rivals} == {"600 11\n" * 5}
+    assert {rival.communicate()[0] for rival in rivals} == {"400 11\n" * 5}
     assert kept() == made_anew()
 
 
@@ -455,17 +458,11 @@ def test_from_another_thread(repo: Path) -> None:
 
 
 def test_progress_is_told(repo: Path) -> None:
-    add_runs(repo, *(make_run() for _ in range(1100)))
+    add_runs(repo, *(make_run() for _ in range(510)))
     told: list[tuple[int, int]] = []
     with Ledger() as ledger:
         ledger.index(lambda done, total: told.append((done, total)))
-    assert told == [(500, 1100), (1000, 1100)]
+    assert told == [(500, 510)]
     with Ledger() as ledger:
         open_index(ledger.repository, ledger.reader, ledger.root, lambda *_: told.clear()).close()
     assert told, "nothing to do, nothing to tell"
-
-
-@pytest.fixture(autouse=True)
-def _unused(repo: Path) -> Iterator[None]:
-    yield
-    assert GITCONFIG and insert and records

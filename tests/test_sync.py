@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -182,6 +184,26 @@ def test_a_run_saved_during_the_push_is_not_taken_for_sent(repo: Path, remote: P
     hook(repo, "pre-push", f"git update-ref refs/heads/mlgit $({later})")
     push(repo)
     assert tip(repo, "refs/remotes/origin/mlgit") == tip(remote) != tip(repo)
+
+
+def test_many_at_once(repo: Path, remote: Path) -> None:
+    """As at the end of a sweep: several processes in each of two clones, all of them sharing."""
+    other = clone(remote)
+    script = """
+import sys
+from showcase import save_run
+from mlgit.ledger import open_repository, sync
+save_run(".", sys.argv[1])
+sync.sync(open_repository())
+"""
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    started = [
+        subprocess.Popen([sys.executable, "-c", script, f"run {number}"], cwd=cwd, env=env)
+        for number, cwd in enumerate([repo, other] * 3)
+    ]
+    assert [process.wait() for process in started] == [0] * 6
+    assert runs(remote) == {"first", *(f"run {number}" for number in range(6))}
+    git("fsck", "--strict", cwd=remote)
 
 
 def test_several_remotes(repo: Path, bare: Bare) -> None:
@@ -407,9 +429,6 @@ def test_with_code_sha_no_code_travels(repo: Path, bare: Bare) -> None:
     script = "import mlgit\nwith mlgit.start_run(name='x'): mlgit.log_metric('a', 1)\n"
     (repo / "train.py").write_text(script)
     head = git("rev-parse", "HEAD", cwd=repo).strip()
-    import subprocess
-    import sys
-
     subprocess.run([sys.executable, "train.py"], cwd=repo, check=True, env=dict(os.environ))
     assert sync.cargo(open_repository(repo)) == Cargo(first=True, code=0, snapshots=0)
     push(repo)

@@ -26,6 +26,8 @@ _COMMANDS = {
     "log": "log",
     "show": "show",
     "diff": "diff",
+    "lineage": "lineage",
+    "data": "data",
     "note": "facts",
     "tag": "facts",
     "rename": "facts",

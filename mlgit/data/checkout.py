@@ -20,7 +20,7 @@ from mlgit.data.copying import copy
 from mlgit.data.hashing import Member, Progress
 from mlgit.data.state import State
 from mlgit.data.store import absent, altered, has, members, object_path
-from mlgit.errors import Invalid, MlgitError, WriteFailed
+from mlgit.errors import Invalid, MlgitError, Unreadable, WriteFailed
 
 _WORKERS = min(8, os.cpu_count() or 1)
 
@@ -78,7 +78,11 @@ def _write_folder(
 
 
 def _write(store: Path, md5: str, path: Path, progress: Progress | None) -> None:
-    if copy(object_path(store, md5), path, progress).md5 != md5:
+    try:
+        found = copy(object_path(store, md5), path, progress)
+    except Invalid as error:
+        raise Unreadable(error.message) from error
+    if found.md5 != md5:
         raise altered(store, md5)
 
 

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from mlgit import names
-from mlgit.data.spelling import Reader, need, reader
+from mlgit.data.readers import Reader, reader
+from mlgit.data.spelling import need
 from mlgit.errors import Invalid, MlgitError, WriteFailed
 
 VERSION = b"\x01"

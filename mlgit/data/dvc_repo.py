@@ -114,23 +114,31 @@ def _patterns(folder: Path) -> list[str]:
 
 
 def caches(path: Path) -> list[Path]:
-    """Returns the caches that may lend objects to the store of the project at `path`.
+    """Returns the cache of the DVC repository that a path lies in, if it has one."""
+    return [cache for cache, _ in _configured(path)]
 
-    That is the DVC repository's own, as its configuration names it; none where it
-    links files into the work tree (`cache.type`), because a change there would
-    change what was lent.
+
+def lenders(path: Path) -> list[Path]:
+    """Returns those of `caches` whose objects may be hard-linked into our store.
+
+    A cache that links files into the work tree (`cache.type`) lends nothing: a change
+    there would change what was lent.
     """
+    return [cache for cache, types in _configured(path) if types <= {"reflink", "copy"}]
+
+
+def _configured(path: Path) -> Iterator[tuple[Path, set[str]]]:
     root = find_root(path)
     if root is None:
-        return []
+        return
     folder, types = root / ".dvc" / "cache", "reflink,copy"
     for config in (*_user_configs(), root / ".dvc" / "config", root / ".dvc" / "config.local"):
         settings = _cache_settings(config)
         types = settings.get("type", types)
         if "dir" in settings:
             folder = Path(config.parent, os.path.expanduser(settings["dir"]))
-    wanted = {kind.strip(" \"'") for kind in types.split(",")}
-    return [folder] if wanted <= {"reflink", "copy"} and folder.is_dir() else []
+    if folder.is_dir():
+        yield folder, {kind.strip(" \"'") for kind in types.split(",")}
 
 
 def _user_configs() -> list[Path]:

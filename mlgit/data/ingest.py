@@ -48,7 +48,7 @@ def take(
     """Stores a file or folder in the data store and returns its hash.
 
     The same content is stored once. `lenders` are caches in DVC's layout whose
-    objects are hard-linked (see `dvc_repo.caches`). A symbolic link is followed.
+    objects are hard-linked (see `dvc_repo.lenders`). A symbolic link is followed.
 
     Raises:
         Invalid: there is nothing at `path`, or a part of it cannot be read.
@@ -62,10 +62,18 @@ def take(
     promised = taker.promised(path)
     hashes = _each(lambda file: taker.take(file.path, promised.get(file.name)), files)
     found, manifest = _fold(files, hashes)
-    # Last, so that a manifest is never there without what it names.
-    if not has(store, found.md5, len(manifest)):
-        put(store, manifest, ".dir")
+    put_manifest(store, manifest)
     return found
+
+
+def put_manifest(store: Path, manifest: bytes) -> str:
+    """Stores a folder's manifest and returns its md5. Last, after all that it names.
+
+    Raises:
+        WriteFailed: the disk is full or read-only.
+    """
+    md5 = hashing.manifest_md5(manifest)
+    return md5 if has(store, md5, len(manifest)) else put(store, manifest, ".dir")
 
 
 def measure(path: Path, state: State, progress: Progress | None = None) -> Hash:

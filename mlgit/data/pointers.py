@@ -15,6 +15,7 @@ from mlgit.data.hashing import Hash, is_md5
 from mlgit.errors import Unreadable
 
 POINTER_LIMIT = 10 * 1024 * 1024  # bytes of a pointer or dvc.lock we are ready to read
+PATHS_LIMIT = 100_000  # of a dvc.lock; by YAML's aliases a small one can name any number
 
 _PLAIN = re.compile(r"[A-Za-z][\w./-]*", re.ASCII)
 _YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
@@ -80,20 +81,31 @@ def read_lock(
     stages = _load(content, what).get("stages")
     if not isinstance(stages, dict):
         raise Unreadable(f"{what} has no stages")
+    known = {str(name): stage for name, stage in stages.items() if isinstance(stage, dict)}
+    ends = [stage.get(end) for stage in known.values() for end in ("deps", "outs")]
+    if sum(len(items) for items in ends if isinstance(items, list)) > PATHS_LIMIT:
+        raise Unreadable(f"{what} names more than {PATHS_LIMIT:,} paths")
     return {
-        str(name): (_outputs(stage.get("deps"), what), _outputs(stage.get("outs"), what))
-        for name, stage in stages.items()
-        if isinstance(stage, dict)
+        name: (_outputs(stage.get("deps"), what), _outputs(stage.get("outs"), what))
+        for name, stage in known.items()
     }
+
+
+def find_pointer(path: Path) -> Path | None:
+    """Returns the `.dvc` file that tracks a path, if one stands beside it."""
+    beside = path.parent / (path.name + ".dvc")
+    return beside if path.name and beside.is_file() else None
 
 
 def tracked_as(path: Path) -> Hash | None:
     """Returns what the `.dvc` file beside a path says of it; None if there is none to read."""
-    beside = path.with_name(path.name + ".dvc") if path.name else path
+    beside = find_pointer(path)
+    if beside is None:
+        return None
     try:
         outputs = read_pointer(beside.read_bytes(), str(beside))
     except (OSError, Unreadable):
-        return None
+        return None  # the user's to repair
     return next((output.hash for output in outputs if output.path == path.name), None)
 
 
@@ -102,8 +114,11 @@ def _load(content: bytes, what: str) -> dict[str, Any]:
 
     if len(content) > POINTER_LIMIT:
         raise Unreadable(f"{what} is too large: {len(content):,} bytes")
+    # Merge keys (`<<`) let thirty lines fill the memory; no file of DVC's own has them.
+    safe = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader = type("Loader", (safe,), {"flatten_mapping": lambda self, node: None})
     try:
-        document = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        document = yaml.load(content, Loader=loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Unreadable(f"{what} is not YAML: {error}") from error
     if not isinstance(document, dict):

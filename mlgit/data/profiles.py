@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlgit import names
-from mlgit.data.sampling import Budget, Sample, sample_file, sample_table
+from mlgit.data.formats import sample_file
+from mlgit.data.sampling import Budget, Sample, sample_table, start
 from mlgit.data.spelling import need
 from mlgit.data.summary import bound, summarize
 from mlgit.errors import Unreadable
@@ -46,9 +47,9 @@ def profile_file(path: Path, seconds: float = 2.0, memory: int = MEMORY) -> dict
     None for any other, for one that is damaged from the start, and where pyarrow is not
     installed. If it is complete, the same bytes and engine always give the same.
     """
-    budget = Budget.starting(seconds, memory)
-    sample = sample_file(path, budget)
-    return _profile(sample, budget) if sample else None
+    budget = start(seconds, memory)
+    sample = budget and sample_file(path, budget)
+    return _profile(sample, budget) if sample and budget else None
 
 
 def profile_table(x: Any, seconds: float = 2.0, memory: int = MEMORY) -> dict[str, Any] | None:
@@ -59,9 +60,9 @@ def profile_table(x: Any, seconds: float = 2.0, memory: int = MEMORY) -> dict[st
     Raises:
         Invalid: it is no table or array at all.
     """
-    budget = Budget.starting(seconds, memory)
-    sample = sample_table(x, budget)
-    return _profile(sample, budget) if sample else None
+    budget = start(seconds, memory)
+    sample = budget and sample_table(x, budget)
+    return _profile(sample, budget) if sample and budget else None
 
 
 def _profile(sample: Sample, budget: Budget) -> dict[str, Any]:

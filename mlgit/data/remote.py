@@ -35,8 +35,14 @@ OPTIONS: dict[str, dict[str, re.Pattern[str]]] = {
     },
     "local": {},
 }
-_HOST = re.compile(r"\w[\w.\-]{0,252}|[0-9a-f:.]+", re.ASCII)
-_PATH = re.compile(r"/[^\x00-\x1f\x7f\"'#?,]*")
+# One pattern for the whole, because urlsplit drops line breaks without a word.
+_URL = re.compile(
+    r"(?P<scheme>s3|ssh)://((?P<user>\w[\w.\-]{0,99})@)?(\w[\w.\-]{0,252}|\[[0-9A-Fa-f:.]+\])"
+    r"(:(?P<port>[1-9]\d{0,4}))?(?P<path>/[^\x00-\x1f\x7f\"'`\\#?,;$%]*(?<! ))?",
+    re.ASCII,
+)
+_LAST_PORT = 65535
+_CREDENTIAL = re.compile(r"[?#]|://[^/]*:[^/]*@")
 _SECRETS = {"password", "passphrase", "access_key_id", "secret_access_key", "session_token"}
 
 
@@ -61,32 +67,26 @@ def check_shared(url: str, options: Mapping[str, str]) -> None:
     Raises:
         Invalid: not a URL or an option that we know, a credential, or a machine's path.
     """
-    if url == LOCAL:
-        scheme = "local"
-    else:
-        try:
-            parts = urlsplit(url)
-            scheme, host, port, user = parts.scheme, parts.hostname, parts.port, parts.username
-        except ValueError as error:
-            raise Invalid(f"{names.shown(url)} is not a URL: {error}") from error
-        if parts.password is not None or parts.query or parts.fragment:
-            raise Invalid(
-                "the URL of a data remote is read by everybody who has the repository, "
-                "so it has no password, key or query",
-                _WHERE,
-            )
-        if scheme not in ("s3", "ssh"):
-            raise Invalid(
-                f"{names.shown(url)} is not a place for data",
-                "give a folder, s3://bucket/path or ssh://host/path",
-            )
-        allowed = scheme == "ssh" or (port is None and user is None)
-        if not allowed or not _HOST.fullmatch(host or ""):
-            raise Invalid(f"{names.shown(host or url)} is no name of a host or bucket")
-        if user is not None and not OPTIONS["ssh"]["user"].fullmatch(user):
-            raise Invalid(f"{names.shown(user)} is no name of a user")
-        if parts.path and (not _PATH.fullmatch(parts.path) or ".." in parts.path.split("/")):
-            raise Invalid(f"{names.shown(parts.path)} is no path of a data remote")
+    scheme = "local" if url == LOCAL else url.partition("://")[0]
+    if scheme not in OPTIONS:
+        raise Invalid(
+            f"{names.shown(url)} is not a place for data",
+            "give a folder, s3://bucket/path or ssh://host/path",
+        )
+    if _CREDENTIAL.search(url):
+        raise Invalid(
+            "the URL of a data remote is read by everybody who has the repository, "
+            "so it has no password, key or query",
+            _WHERE,
+        )
+    found = _URL.fullmatch(url)
+    if url != LOCAL and (
+        found is None
+        or (scheme == "s3" and (found["user"] or found["port"]))
+        or int(found["port"] or 0) > _LAST_PORT
+        or ".." in (found["path"] or "").split("/")
+    ):
+        raise Invalid(f"{names.shown(url)} is not a URL that a data remote may have")
     for key, value in options.items():
         check_option(scheme, key, value)
 
@@ -99,7 +99,8 @@ def check_option(scheme: str, key: str, value: object) -> None:
     if form is None:
         known = ", ".join(sorted(OPTIONS[scheme])) or "none"
         raise Invalid(f"a remote of this kind has no option {names.shown(key)}", f"it has: {known}")
-    if not isinstance(value, str) or not form.fullmatch(value):
+    is_good = isinstance(value, str) and form.fullmatch(value)
+    if not is_good or (key == "port" and int(str(value)) > _LAST_PORT):
         raise Invalid(f"{names.shown(value)} is no {key}")
 
 

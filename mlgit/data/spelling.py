@@ -1,28 +1,22 @@
 """The one spelling of a block of values, whichever library holds them.
 
-    validity   0; or 1 and a bit per value, least significant first, if some are null
-    numbers    little-endian, a boolean is a byte, a null is 0; a float's NaN and null
-               are both the quiet NaN: pandas and Arrow turn the one into the other
-    times      seconds as int64 and nanoseconds as int32, so that units do not count;
-               dates are days, times of day nanoseconds, as int64
-    text       the lengths in bytes as int64, then UTF-8 (or the bytes), end to end;
-               decimals are text without zeros at the end
-    lists      the lengths as int64, then the elements; structs: their fields in order
-
-Three ways lead here: numpy's arrays, Arrow's buffers, and Python objects, whose common
-type has to be found first. What pandas and numpy hold is spelled without pyarrow, too
-(except nested values), and in the same way.
+validity   0; or 1 and a bit per value, least significant first, if some are null
+numbers    little-endian, a boolean is a byte, a null is 0; a float's NaN and null
+           are both the quiet NaN: pandas and Arrow turn the one into the other
+times      seconds as int64 and nanoseconds as int32, so that units do not count;
+           dates are days, times of day nanoseconds, as int64
+text       the lengths in bytes as int64, then UTF-8 (or the bytes), end to end;
+           decimals are text without zeros at the end
+lists      the lengths as int64, then the elements; structs: their fields in order
 """
 
 from __future__ import annotations
 
-import datetime
 import decimal
 import importlib
 import json
 import re
 import sys
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mlgit.errors import MlgitError
@@ -35,11 +29,8 @@ class Plain(NamedTuple):
     parts: list[Any]
 
 
-Reader = Callable[[int, int], Plain]  # spells the values from here up to there
-
 _FLOATS = ("float16", "float32", "float64", "complex64", "complex128")
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_BLANKS = ("NoneType", "NAType", "NaTType")
 _WIDER = {  # Arrow's types that differ only in how they lie in memory
     **{"string": "large_string", "string_view": "large_string", "binary": "large_binary"},
     **{"binary_view": "large_binary", "fixed_size_binary": "large_binary"},
@@ -60,112 +51,12 @@ def need(module: str) -> Any:
         raise MlgitError(f"{package} is not installed", "pip install mlgit[data]") from error
 
 
-def reader(values: Any) -> Reader:
-    """Returns what spells the blocks of a pandas Series, Arrow ChunkedArray or numpy array.
-
-    An array of several dimensions is read row by row.
-
-    Raises:
-        TypeError, ValueError, OverflowError: there is no spelling for these values; so does
-            what is returned.
-        MlgitError: pyarrow is needed and not installed.
-    """
-    if not hasattr(values, "dtype"):
-        return lambda start, stop: from_arrow(values.slice(start, stop - start))
-    if not hasattr(values, "array"):
-        return _array_reader(values)
-    np, array, dtype = need("numpy"), values.array, values.dtype
-    kind = type(dtype).__name__
-    if isinstance(dtype, np.dtype):
-        return _array_reader(values.to_numpy())
-    if kind == "DatetimeTZDtype":
-        instants = values.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
-        zoned = _timestamp(str(dtype.tz))
-        return lambda start, stop: _from_times(instants[start:stop], None, zoned)
-    if kind == "SparseDtype":
-        return lambda start, stop: _from_numpy(np.asarray(array[start:stop]))
-    if hasattr(dtype, "numpy_dtype") and kind != "ArrowDtype":  # pandas' own with a mask
-        return lambda start, stop: _from_numpy(
-            array[start:stop].to_numpy(dtype.numpy_dtype, na_value=0), ~array[start:stop].isna()
-        )
-    if pa := sys.modules.get("pyarrow"):
-        arrow = pa.array(values, from_pandas=True)
-        return reader(arrow if isinstance(arrow, pa.ChunkedArray) else pa.chunked_array([arrow]))
-    objects = values.astype(object).tolist()
-    return _object_reader(objects, "string" if kind == "StringDtype" else "null")
-
-
-def _array_reader(array: Any) -> Reader:
-    kind = array.dtype.kind
-    if kind in "OT":
-        return _object_reader(array.ravel().tolist(), "null" if kind == "O" else "string")
-    flat = array.reshape(-1) if array.ndim == 1 or array.flags.c_contiguous else array.flat
-    if kind in "US":
-        text = "string" if kind == "U" else "binary"
-        return lambda start, stop: _from_text(flat[start:stop].tolist(), text)
-    return lambda start, stop: _from_numpy(flat[start:stop])
-
-
-def _object_reader(values: list[Any], empty: str) -> Reader:
-    """Finds the one type of Python objects; `empty` is that of nothing but nulls."""
-    np = need("numpy")
-    if any(issubclass(kind, np.generic) for kind in set(map(type, values))):
-        values = [
-            value.item()
-            if isinstance(value, np.generic) and value.dtype.kind in "biufUS"
-            else value
-            for value in values
-        ]
-    if set(map(type, values)) != {str}:
-        values = [None if _is_blank(value) else value for value in values]
-    kinds = set(map(type, values)) - {type(None)}
-
-    def numbers(dtype: str, zero: object) -> Reader:
-        def read(start: int, stop: int) -> Plain:
-            part = values[start:stop]
-            valid = np.array([value is not None for value in part], "?")
-            plain = [zero if value is None else value for value in part]
-            return _from_numpy(np.array(plain, dtype), valid)
-
-        return read
-
-    def text(kind: str, spell: Callable[[Any], Any] = lambda value: value) -> Reader:
-        return lambda start, stop: _from_text(
-            [None if value is None else spell(value) for value in values[start:stop]], kind
-        )
-
-    if not kinds:
-        return text("string") if empty == "string" else lambda start, stop: Plain("null", [])
-    if kinds == {bool}:
-        return numbers("?", False)
-    if kinds == {int}:
-        small = max(value for value in values if value is not None) < 2**63
-        return numbers("<i8" if small else "<u8", 0)
-    if kinds <= {int, float}:
-        return numbers("<f8", 0)
-    if kinds == {datetime.date}:
-        return numbers("M8[D]", datetime.date(1970, 1, 1))
-    if kinds == {decimal.Decimal}:
-        return text("decimal", _decimal)
-    if kinds in ({str}, {bytes}):
-        return text("string" if kinds == {str} else "binary")
-    if kinds <= {bool, int, float, str, bytes}:
-        return text("mixed", lambda value: f"{type(value).__name__} {value!r}")
-    pa = need("pyarrow")
-    return reader(pa.chunked_array([pa.array(values, from_pandas=True)]))
-
-
-def _is_blank(value: Any) -> bool:
-    nan = isinstance(value, (float, decimal.Decimal)) and value != value
-    return nan or type(value).__name__ in _BLANKS
-
-
-def _decimal(value: decimal.Decimal) -> str:
+def decimal_text(value: decimal.Decimal) -> str:
     text = format(value, "f") if value else "0"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _from_text(values: list[Any], kind: str) -> Plain:
+def from_text(values: list[Any], kind: str) -> Plain:
     """Spells str or bytes; None is null."""
     if pa := sys.modules.get("pyarrow"):  # several times as fast
         wide = "large_binary" if kind == "binary" else "large_string"
@@ -177,7 +68,7 @@ def _from_text(values: list[Any], kind: str) -> Plain:
     return Plain(kind, [*_sealed(valid, lengths), b"".join(coded)])
 
 
-def _from_numpy(values: Any, valid: Any = None) -> Plain:
+def from_numpy(values: Any, valid: Any = None) -> Plain:
     """Spells numbers and times; where `valid` is false stands a null."""
     np = need("numpy")
     values = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
@@ -192,11 +83,11 @@ def _from_numpy(values: Any, valid: Any = None) -> Plain:
     if values.dtype.kind in "biu":
         return Plain(kind, _sealed(valid, values))
     if values.dtype.kind in "Mm":
-        return _from_times(values, valid, "timestamp" if values.dtype.kind == "M" else "duration")
+        return from_times(values, valid, "timestamp" if values.dtype.kind == "M" else "duration")
     raise TypeError(f"the type {kind} has no spelling here")
 
 
-def _from_times(values: Any, valid: Any, kind: str) -> Plain:
+def from_times(values: Any, valid: Any, kind: str) -> Plain:
     """Spells instants, dates and durations of any unit down to nanoseconds."""
     np = need("numpy")
     code, (unit, _) = values.dtype.kind, np.datetime_data(values.dtype)
@@ -214,7 +105,7 @@ def _from_times(values: Any, valid: Any, kind: str) -> Plain:
     return Plain(kind, _sealed(valid, seconds, (rest * (10**9 // PER_SECOND[unit])).astype("<i4")))
 
 
-def _timestamp(zone: str | None) -> str:
+def timestamp_type(zone: str | None) -> str:
     """Returns the type of instants: the time zone they are shown in belongs to it."""
     if zone is None:
         return "timestamp"
@@ -247,7 +138,8 @@ def from_arrow(data: Any) -> Plain:
     if wider and str(data.type) != wider:
         data = data.cast(wider)
     if isinstance(data, pa.ChunkedArray):
-        data = data.combine_chunks()  # of one block
+        # Of one block. (Without any chunk Arrow would import pandas, to make it one.)
+        data = data.combine_chunks() if data.num_chunks else pa.nulls(0, data.type)
     kind = data.type
     if is_.is_null(kind):
         return Plain("null", [])
@@ -260,27 +152,37 @@ def from_arrow(data: Any) -> Plain:
     if is_.is_time64(kind):
         return Plain("time", _sealed(valid, values.view("i8")))
     if is_.is_timestamp(kind):
-        return _from_times(values, valid, _timestamp(kind.tz))
+        return from_times(values, valid, timestamp_type(kind.tz))
     if values is not None:
-        return _from_numpy(values, valid)
+        return from_numpy(values, valid)
     if is_.is_large_string(kind) or is_.is_large_binary(kind):
-        data = data.fill_null("" if is_.is_large_string(kind) else b"")
+        if data.null_count:
+            data = data.fill_null("" if is_.is_large_string(kind) else b"")
         ends = _buffer(data, "i8", 1)
         text = memoryview(data.buffers()[2] or b"")[ends[0] : ends[-1]]
         return Plain(str(kind).removeprefix("large_"), [*_sealed(valid, np.diff(ends)), text])
     if is_.is_decimal(kind):
-        texts = [None if value is None else _decimal(value) for value in data.to_pylist()]
-        return _from_text(texts, "decimal")
+        texts = [None if value is None else decimal_text(value) for value in data.to_pylist()]
+        return from_text(texts, "decimal")
     if is_.is_struct(kind):
         fields = [from_arrow(field) for field in data.flatten()]  # null where the struct is
         members = [f"{json.dumps(kind[i].name)}:{field.type}" for i, field in enumerate(fields)]
         parts = [part for field in fields for part in field.parts]
         return Plain(f"struct<{','.join(members)}>", [*_sealed(valid), *parts])
     if hasattr(data, "flatten"):  # the several kinds of lists
-        lengths = pc.list_value_length(data).fill_null(0).cast("int64")
+        lengths = pc.list_value_length(data).cast("int64")
+        lengths = lengths.fill_null(0) if data.null_count else lengths
         items = from_arrow(data.flatten())
         return Plain(f"list<{items.type}>", [*_sealed(valid, _buffer(lengths, "i8")), *items.parts])
     raise TypeError(f"the type {kind} has no spelling here")
+
+
+def type_name(kind: Any) -> str:
+    """Returns the type that values of an Arrow type have here; its own name, if none."""
+    try:
+        return from_arrow(need("pyarrow").nulls(0, kind)).type
+    except (TypeError, ValueError, NotImplementedError):
+        return str(kind)
 
 
 def to_numpy(data: Any) -> Any:

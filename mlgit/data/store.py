@@ -19,7 +19,7 @@ from pathlib import Path
 from mlgit import names
 from mlgit.data import hashing
 from mlgit.data.hashing import Member
-from mlgit.errors import NotFound, Unreadable, WriteFailed
+from mlgit.errors import Invalid, NotFound, Unreadable, WriteFailed
 
 OBJECT_MODE = 0o444  # which DVC takes for "checked", without looking again
 _ABANDONED = 24 * 60 * 60  # seconds after which a file below tmp/ is nobody's any more
@@ -124,9 +124,13 @@ def verify_object(folder: Path, md5: str) -> None:
         Unreadable: it is not those bytes any more, or cannot be read.
     """
     path = object_path(folder, md5)
-    if not path.is_file():
+    if not path.exists():
         raise absent(md5)
-    if hashing.hash_file(path).md5 != md5.removesuffix(".dir"):
+    try:
+        found = hashing.hash_file(path)
+    except Invalid as error:
+        raise Unreadable(error.message) from error
+    if found.md5 != md5.removesuffix(".dir"):
         raise altered(folder, md5)
 
 

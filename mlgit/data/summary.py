@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mlgit.data.sampling import TROUBLE
-from mlgit.data.spelling import PER_SECOND, from_arrow, need, to_numpy
+from mlgit.data.spelling import PER_SECOND, need, to_numpy, type_name
 from mlgit.records.canonical import pack_number
 
 BINS = 20
@@ -30,21 +30,23 @@ Shown = int | float | str
 
 def summarize(values: Any, only_type: bool = False) -> dict[str, Any]:
     """Describes an Arrow ChunkedArray; see `profiles` for the words."""
+    kind = type_name(values.type)
     try:
-        kind = from_arrow(values[:0]).type
         return {"type": kind} | ({} if only_type else _described(values, kind))
     except TROUBLE:  # a type that Arrow cannot count or cast
-        return {"type": str(values.type)}
+        return {"type": kind}
 
 
 def _described(values: Any, kind: str) -> dict[str, Any]:
     pa, pc = need("pyarrow"), need("pyarrow.compute")
     found = {"nulls": values.null_count}
     values = values.drop_null()
+    if not len(values):
+        return found
     if kind == "string":
         return found | _text(values)
     if kind == "bool":
-        yes = pc.sum(values).as_py() or 0
+        yes = pc.sum(values).as_py()
         counts = [pair for pair in ([True, yes], [False, len(values) - yes]) if pair[1]]
         return found | {"top": sorted(counts, key=lambda pair: -pair[1])}
     if pa.types.is_dictionary(values.type):
@@ -62,7 +64,7 @@ def _described(values: Any, kind: str) -> dict[str, Any]:
         return found | _spread(numbers / need("numpy").timedelta64(1, "s"))
     blank = need("numpy").isnan(numbers)
     found["nulls"] += int(blank.sum())
-    return found | _spread(numbers[~blank])
+    return found | (_spread(numbers[~blank]) if not blank.all() else {})
 
 
 def _distinct(values: Any) -> dict[str, int]:
@@ -90,7 +92,7 @@ def _text(values: Any) -> dict[str, Any]:
         return {}
     if len(found) > DISTINCT:
         return {}
-    if not 0 < len(found) <= min(TOP_OF, len(values) / 2):
+    if len(found) > min(TOP_OF, len(values) / 2):
         return {"distinct": len(found)}
     ranked = sorted((-count, label(code).as_py()[:CUT]) for code, count in found)
     return {"distinct": len(found), "top": [[text, -count] for count, text in ranked[:TOP]]}
@@ -108,8 +110,7 @@ def _instants(times: Any, kind: str) -> dict[str, Any]:
 
     found = _spread(times.view("i8"), show, PER_SECOND[unit])
     if kind == "date":
-        ends = [end for end in ("min", "max") if end in found]
-        found |= {end: found[end].partition("T")[0] for end in ends}
+        found |= {end: found[end].partition("T")[0] for end in ("min", "max")}
     return found
 
 
@@ -122,8 +123,6 @@ def _spread(
 ) -> dict[str, Any]:
     """Describes a numpy array without NaN; times come with their spelling and unit."""
     np = need("numpy")
-    if not len(numbers):
-        return {}
     found: dict[str, Any] = {"min": show(numbers.min().item()), "max": show(numbers.max().item())}
     finite = numbers[np.isfinite(numbers)] if numbers.dtype.kind == "f" else numbers
     if len(finite) < len(numbers):

@@ -22,16 +22,16 @@ from mlgit.data.hashing import MANIFEST_LIMIT, Member
 from mlgit.data.remote import Connection
 from mlgit.data.store import (
     OBJECT_MODE,
-    altered,
     has,
     members,
     object_path,
     put,
     settle,
+    verify_object,
     writing,
 )
 from mlgit.data.traffic import Meter, Progress
-from mlgit.errors import Unreadable
+from mlgit.errors import NotFound, Unreadable
 
 _JOBS = 16  # mostly they wait for the network
 _PART = 16 * 1024 * 1024  # bytes of S3's parts; each job holds one or two in memory
@@ -88,9 +88,11 @@ def push(
 
     def send(md5: str) -> None:
         try:
-            _send(store, remote, md5, meter, made)
+            _send(store, remote, md5, sizes[md5], meter, made)
         except Unreadable:
             damaged.add(md5)
+        except NotFound:  # somebody deleted it meanwhile
+            absent.add(md5)
 
     _each(send, files & sizes.keys())
     unsent = absent | damaged
@@ -186,11 +188,11 @@ def _sizes(remote: Connection, md5s: Collection[str]) -> dict[str, int]:
     return {md5: found[md5] for md5 in md5s if md5 in found}
 
 
-def _send(store: Path, remote: Connection, md5: str, meter: Meter, made: set[str]) -> None:
+def _send(
+    store: Path, remote: Connection, md5: str, size: int, meter: Meter, made: set[str]
+) -> None:
+    verify_object(store, md5)  # what is spoilt here DVC would trust there for ever
     source = object_path(store, md5)
-    found, size, _ = hashing.hash_file(source)
-    if found != md5.removesuffix(".dir"):
-        raise altered(store, md5)  # DVC would trust it there for ever
     target = remote.path(md5)
     with remote.reaching():
         if remote.is_atomic:

@@ -18,12 +18,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from mlgit import names, records
 from mlgit.errors import Unreadable
-from mlgit.ledger import walk
+from mlgit.ledger import pointers, walk
 from mlgit.ledger.objects import Reader
 from mlgit.ledger.repository import Repository
 from mlgit.query import ATTRIBUTES, Field
 
-FORMAT = 1
+FORMAT = 2
 _ATTRIBUTES = (*ATTRIBUTES, "deleted")
 _SCHEMA = f"""
 create table meta (key text primary key, value text);
@@ -34,7 +34,7 @@ create table value (field integer, run integer, value, primary key (field, run))
 create table metric (field integer, run integer, "last", "min", "max", "step", "count",
                      primary key (field, run)) without rowid;
 create table problem (path text primary key, message text);
-"""
+{pointers.SCHEMA}"""
 _PARTS = ("last", "min", "max", "step", "count")
 
 Progress = Callable[[int, int], None]  # runs done, runs in all
@@ -58,6 +58,7 @@ class Index:
         self._root = root
         self._progress = progress
         self._db: sqlite3.Connection | None = None
+        self.pointers = pointers.Pointers(self._ask)
 
     def close(self) -> None:
         if self._db:
@@ -143,7 +144,7 @@ class Index:
                 folders = None  # that tree is gone from the object store; start over
         if folders is None:
             folders = list(walk.run_folders(self._reader, self._root))
-        news = _News(gone, {}, [], [], [], [])
+        news = _News(gone, {}, [], [], [], [], [])
         present = [folder for folder in folders if folder.sha]
         for found in walk.load_runs(self._reader, present):
             if isinstance(found, walk.Problem):
@@ -164,6 +165,7 @@ class _News(NamedTuple):
     runs: list[Row]
     values: list[Row]
     metrics: list[Row]
+    pointers: list[Row]
     problems: list[walk.Problem]
 
     def add(self, run: records.Run) -> None:
@@ -180,6 +182,7 @@ class _News(NamedTuple):
             (self._field("metric", key), number, *(_stored(getattr(m, p)) for p in _PARTS))
             for key, m in run.metrics.items()
         )
+        self.pointers.extend((number, *row) for row in pointers.rows_of(run))
 
     def _field(self, kind: str, key: str) -> int:
         return self.fields.setdefault((kind, key), len(self.fields))
@@ -187,7 +190,7 @@ class _News(NamedTuple):
 
 def _write(db: sqlite3.Connection, news: _News, root: str) -> None:
     if news.gone is None:
-        for table in ("run", "value", "metric", "problem"):
+        for table in ("run", "value", "metric", "pointer", "problem"):
             db.execute(f"delete from {table}")
     else:
         _forget(db, news.gone)
@@ -199,6 +202,7 @@ def _write(db: sqlite3.Connection, news: _News, root: str) -> None:
     for table, content in (("value", news.values), ("metric", news.metrics)):
         content.sort(key=_place)
         _insert(db, table, ((fields[f], first + run, *rest) for f, run, *rest in content))
+    _insert(db, "pointer", ((first + run, *rest) for run, *rest in news.pointers))
     _insert(db, "problem", news.problems)
     db.execute("insert or replace into meta values ('tree', ?)", (root,))
 
@@ -220,6 +224,7 @@ def _forget(db: sqlite3.Connection, run_ids: Iterable[str]) -> None:
         # Naming the fields, all of them, lets SQLite use the key.
         every = "field in (select number from field)"
         db.executemany(f"delete from {table} where {every} and run = ?", numbers)
+    db.executemany("delete from pointer where run = ?", numbers)
     db.executemany("delete from run where number = ?", numbers)
 
 

@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -51,10 +51,11 @@ def capture(repository: Repository, used: Iterable[Path] = (), keep: bool = True
     root = repository.work_tree
     if root is None:
         return Code(None, None, None, [])
-    commit, branch, changed, skipped = _status(repository)
-    untracked, unusable = _untracked(repository, root, used)
-    chosen, left_out = _choose(root, {*changed, *untracked}, keep)
-    snapshot = _commit_files(repository, root, commit, commit, chosen) if chosen else None
+    with _kept():
+        commit, branch, changed, skipped = _status(repository)
+        untracked, unusable = _untracked(repository, root, used)
+        chosen, left_out = _choose(root, {*changed, *untracked}, keep)
+        snapshot = _commit_files(repository, root, commit, commit, chosen) if chosen else None
     return Code(commit, branch, snapshot, skipped + unusable + left_out)
 
 
@@ -69,12 +70,24 @@ def extend(repository: Repository, code: Code, used: Iterable[Path]) -> Code:
     root = repository.work_tree
     if root is None:
         return code
-    untracked, skipped = _untracked(repository, root, used)
-    chosen, left_out = _choose(root, untracked)
     base = code.snapshot or code.commit
-    snapshot = _commit_files(repository, root, base, code.commit, chosen) if chosen else None
+    with _kept():
+        untracked, skipped = _untracked(repository, root, used)
+        chosen, left_out = _choose(root, untracked)
+        snapshot = _commit_files(repository, root, base, code.commit, chosen) if chosen else None
     new = [entry for entry in skipped + left_out if entry not in code.skipped]
     return code._replace(snapshot=snapshot or code.snapshot, skipped=code.skipped + new)
+
+
+@contextlib.contextmanager
+def _kept() -> Iterator[None]:
+    try:
+        yield
+    except GitFailed as error:
+        raise WriteFailed(
+            f"the uncommitted work cannot be kept: {error.stderr.strip()}",
+            "see what 'git status' says",
+        ) from error
 
 
 def protect(repository: Repository, run_id: str, code: str) -> None:
@@ -179,11 +192,14 @@ def _untracked(
 ) -> tuple[list[str], list[dict[str, str]]]:
     """Returns which of the used files are untracked, and which a snapshot cannot hold."""
     paths = _inside(root, used)
-    # git lists a repository inside this one by its folder only, if that is asked for.
+    # git lists a repository inside this one by its folder only, if that alone is asked for.
     parents = {parent for path in paths for parent in PurePosixPath(path).parents if parent.name}
     others = [str(parent) for parent in parents if (root / parent / ".git").exists()]
     options = ("--cached", "--others", "--exclude-standard", "-t")
-    listed = {line[2:]: line[0] for line in _ls_files(repository, root, options, paths + others)}
+    listing = _ls_files(repository, root, options, paths)
+    for other in others:
+        listing += _ls_files(repository, root, options, [other])
+    listed = {line[2:]: line[0] for line in listing}
     folders = {str(parent) for path in listed for parent in PurePosixPath(path).parents}
     rest = [path for path in paths if path not in listed and path not in folders]
     options = ("--others", "--ignored", "--exclude-standard", "--directory")
@@ -289,8 +305,6 @@ def _commit_files(
         tree = repository.line(*top, "write-tree", env=env)
         if base and tree == repository.line("rev-parse", f"{base}^{{tree}}"):
             return None
-    except GitFailed as error:
-        raise WriteFailed(f"the uncommitted work cannot be kept: {error.stderr.strip()}") from error
     finally:
         index.unlink(missing_ok=True)
         index.with_name(index.name + ".lock").unlink(missing_ok=True)

@@ -6,6 +6,7 @@ answered by fetching, merging (which cannot conflict) and pushing again.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import subprocess
@@ -275,9 +276,17 @@ def _fetch(repository: Repository, remote: str, show: bool) -> None:
     # A pattern, because a remote that has no such branch is no error for one.
     refspec = f"+{repository.ref}*:{repository.tracking_ref(remote)}*"
     options = ("--no-tags", "--no-prune", "--no-write-fetch-head", "--recurse-submodules=no")
-    done = repository.talk("fetch", *options, *_progress(show), remote, refspec, show=show)
-    if done.returncode:
-        raise _unreachable(remote, done)
+    for _ in range(ATTEMPTS):
+        done = repository.talk("fetch", *options, *_progress(show), remote, refspec, show=show)
+        if not done.returncode:
+            return
+        if done.returncode != _REF_WAS_BUSY:
+            break
+        time.sleep(random.uniform(0, 0.1))
+    raise _unreachable(remote, done)
+
+
+_REF_WAS_BUSY = 1  # another fetch of the same branch; what goes wrong on the way is 128
 
 
 class _Behind(RemoteFailed):
@@ -307,8 +316,10 @@ def _push(repository: Repository, remote: str, ours: str, show: bool) -> str:
         raise _unreachable(remote, done)
     sign, *_, outcome = told[0]
     if sign != "!":
-        # git does this itself only where the remote's fetch rule covers the branch.
-        repository.git("update-ref", repository.tracking_ref(remote), ours)
+        # git does this itself only where the remote's fetch rule covers the branch. If
+        # another process does at this moment, the next fetch puts it right.
+        with contextlib.suppress(GitFailed):
+            repository.git("update-ref", repository.tracking_ref(remote), ours)
         return sign
     said = "".join(f"; it says: {line}" for line in _reasons(done.stderr, "remote: ")[:1])
     message = f"{remote} refused the ledger: {outcome.partition('] ')[2].strip('()')}{said}"
@@ -326,7 +337,7 @@ def _progress(show: bool) -> tuple[str, ...]:
 
 def _unreachable(remote: str, done: subprocess.CompletedProcess[str]) -> RemoteFailed:
     reason = "".join(_reasons(done.stderr)[:1])
-    if done.args[1] == "push" and done.returncode == 1:  # what goes wrong on the way is 128
+    if done.args[1] == "push" and done.returncode == 1:
         return RemoteFailed(
             "the hook pre-push of this repository stopped the push" + (reason and f": {reason}"),
             "repair what it complains about; what is here is safe",

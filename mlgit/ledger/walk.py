@@ -282,13 +282,6 @@ def run_facts(reader: Reader, root: str, run_id: str) -> list[records.Fact]:
     return facts[0] if facts else []
 
 
-def bad_facts(reader: Reader, root: str) -> Iterator[Problem]:
-    """Yields the facts of experiments that cannot be read; `load_runs` tells of those of runs."""
-    for found in load_experiments(reader, root):
-        if isinstance(found, Problem):
-            yield found
-
-
 def stray(repository: Repository, root: str) -> Iterator[Problem]:
     """Yields what does not belong on the branch: odd kinds of entries, runs in wrong places.
 

@@ -26,8 +26,10 @@ from mlgit.tracking import artifacts
 from mlgit.tracking.journal import Journal, one_line
 
 TEXT_LIMIT = 64 * 1024  # characters of a note or a tag's value
-PARAMS_LIMIT = 1024 * 1024  # bytes of all params and tags of a run, as JSON
+# Together they keep run.json below what its readers accept (records.SIZE_LIMITS).
+PARAMS_LIMIT = 1024 * 1024  # bytes of all params and tags of a run, as they are stored
 KEYS_LIMIT = 10_000  # metrics a run may have
+KEYS_SIZE_LIMIT = 2 * 1024 * 1024  # bytes of all their names
 
 # One line of pure ASCII whatever the value: a line of the journal stays a line.
 _line = json.JSONEncoder(allow_nan=False).encode
@@ -61,6 +63,7 @@ class ActiveRun:
         self._params: dict[str, Any] = {}
         self._sizes: dict[tuple[str, str], int] = {}  # of each param and tag
         self._keys: dict[str, str] = {}  # a metric's key as JSON
+        self._keys_size = 0
         self._next_step: dict[str, int] = {}  # by the key as JSON
         self._artifacts: set[str] = set()
 
@@ -125,7 +128,11 @@ class ActiveRun:
         if not pairs:
             return
         lines = {(verb, key): f'["{verb}",{_line(key)},{_line(pairs[key])}]' for key in pairs}
-        sizes = self._sizes | {name: len(line) for name, line in lines.items()}
+        # Two levels deep, as in run.json: indentation counts.
+        sizes = self._sizes | {
+            (verb, key): len(records.canonical({verb: {key: value}}))
+            for key, value in pairs.items()
+        }
         if sum(sizes.values()) > PARAMS_LIMIT:
             raise Invalid(
                 f"the params and tags of a run may have {PARAMS_LIMIT:,} bytes in all",
@@ -223,8 +230,13 @@ class ActiveRun:
 
     def _new_key(self, key: str) -> str:
         text = _line(names.key("metric", key))
-        if len(self._keys) >= KEYS_LIMIT:
-            raise Invalid(f"a run may have {KEYS_LIMIT:,} metrics", "log a table instead")
+        size = self._keys_size + len(key.encode())
+        if len(self._keys) >= KEYS_LIMIT or size > KEYS_SIZE_LIMIT:
+            raise Invalid(
+                f"a run may have {KEYS_LIMIT:,} metrics, with {KEYS_SIZE_LIMIT:,} bytes of names",
+                "log a table instead",
+            )
+        self._keys_size = size
         self._keys[key] = text
         return text
 

@@ -1,0 +1,218 @@
+"""`mlgit data`: datasets as things, with their versions and who used them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+
+from mlgit.cli import output, table
+from mlgit.cli.place import ledger as open_ledger
+from mlgit.ledger.pointers import Use, Version
+from mlgit.lineage import datasets
+from mlgit.lineage.collect import SHORT, LedgerSource
+from mlgit.lineage.datasets import Dataset, Difference, Shown
+from mlgit.lineage.graph import Node
+
+_MOST = 20  # runs, files or fields that are shown; --json has all
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+
+
+@click.group(
+    "data",
+    epilog="""\b
+Examples:
+  mlgit data ls
+  mlgit data show data/train.csv
+  mlgit data diff 58f7a0c1 9a0cc4d2""",
+)
+def data_command() -> None:
+    """List, show and compare the datasets that runs used."""
+
+
+@data_command.command("ls", epilog="\b\nExamples:\n  mlgit data ls --json")
+@_json
+def list_command(as_json: bool) -> None:
+    """List the datasets, the last used first."""
+    with open_ledger() as ledger:
+        found = datasets.list_datasets(ledger.index().pointers)
+    if as_json:
+        content = [
+            {"name": each.name, "versions": [_version(version) for version in each.versions]}
+            for each in found
+        ]
+        output.envelope("data.ls", content)
+    elif found:
+        headings = ("DATASET", "VERSIONS", "LATEST", "SIZE", "FILES", "RUNS", "LAST USED", "AS")
+        rows = [_row(each) for each in found]
+        table.echo(headings, rows, (False, True, False, True, True, True, False, False))
+    else:
+        click.echo("No run has recorded an input yet.", err=True)
+
+
+def _row(dataset: Dataset) -> list[str]:
+    short, *counts, _, last, roles = _cells(dataset.latest)
+    return [output.clean(dataset.name), f"{len(dataset.versions):,}", short, *counts, last, roles]
+
+
+def _cells(version: Version) -> list[str]:
+    return [
+        _short(version.hash),
+        output.ABSENT if version.size is None else output.size(version.size),
+        output.text(version.files),
+        f"{version.runs:,}",
+        output.moment(version.first),
+        output.moment(version.last),
+        output.clean(", ".join(version.roles)) or output.ABSENT,
+    ]
+
+
+def _short(md5: str) -> str:
+    return output.clean(md5[:SHORT]) + (".dir" if md5.endswith(".dir") else "")
+
+
+def _version(version: Version) -> dict[str, Any]:
+    found = version._asdict()
+    return {"md5": found.pop("hash"), **found}
+
+
+@data_command.command(
+    "show",
+    epilog="""\b
+Examples:
+  mlgit data show data/train.csv
+  mlgit data show 58f7a0c1 --json
+
+\b
+DATA is a name or path that runs recorded, an md5 or the beginning of one (6 digits or
+more), or a file here, which is found by its content.""",
+)
+@click.argument("data")
+@_json
+def show_command(data: str, as_json: bool) -> None:
+    """Show a dataset: its versions, and the runs that used or made them."""
+    with open_ledger() as ledger:
+        source = LedgerSource(ledger)
+        found = datasets.show(source, data)
+        runs = source.runs({use.run for each in found for use in (*each.used, *each.made)})
+    if as_json:
+        output.envelope("data.show", [_document(each) for each in found])
+        return
+    if len(found) == 1:
+        click.echo("\n".join(_lines(found[0])))
+    else:
+        headings = ("VERSION", "SIZE", "FILES", "RUNS", "FIRST USED", "LAST USED", "AS")
+        rows = [_cells(version) for each in found for version in each.versions]
+        if rows:
+            table.echo(headings, rows, (False, True, True, True, False, False, False))
+    _print_uses("Used by", [use for each in found for use in each.used], runs)
+    _print_uses("Made by", [use for each in found for use in each.made], runs)
+
+
+def _document(each: Shown) -> dict[str, Any]:
+    facts = {"md5": each.node.key, "size": None, "files": None, **each.node.facts}
+    return {
+        "path": each.node.label,
+        **facts,
+        "versions": [_version(version) for version in each.versions],
+        "used": [_use(use) for use in each.used],
+        "made": [_use(use) for use in each.made],
+    }
+
+
+def _use(use: Use) -> dict[str, Any]:
+    told = {"run": use.run, "path": use.path, "name": use.name, "role": use.role}
+    return {key: value for key, value in told.items() if value is not None}
+
+
+def _lines(each: Shown) -> Iterator[str]:
+    node = each.node
+    names = dict.fromkeys([node.label, *(version.dataset for version in each.versions)])
+    yield click.style(_short(node.key), fg="yellow") + "  " + output.clean(", ".join(names))
+    yield f"Hash:  {output.clean(node.key)}"
+    if node.facts.get("size") is not None:
+        files = node.facts.get("files")
+        inside = "" if files is None else f" in {output.counted(files, 'file')}"
+        yield f"Size:  {output.size(node.facts['size'])}{inside}"
+    if each.versions:
+        first = min(version.first for version in each.versions)
+        last = max(version.last for version in each.versions)
+        count = output.counted(len({use.run for use in each.used}), "run")
+        yield f"Used:  {count}, {output.moment(first)} to {output.moment(last)}"
+
+
+def _print_uses(title: str, uses: Sequence[Use], runs: dict[str, Node]) -> None:
+    if not uses:
+        return
+    uses = sorted(uses, key=lambda use: use.run, reverse=True)
+    rows = []
+    for use in uses[:_MOST]:
+        facts = runs[use.run].facts
+        status = facts["status"] + " (deleted)" * facts["deleted"]
+        told = (runs[use.run].label, status, output.moment(facts["started"]))
+        role = output.clean(use.role or "") or output.ABSENT
+        rows.append([use.run[:SHORT], *map(output.clean, told), role, _short(use.hash)])
+    click.echo("\n" + click.style(title, bold=True))
+    table.echo(("RUN", "NAME", "STATUS", "STARTED", "AS", "VERSION"), rows)
+    if len(uses) > _MOST:
+        click.echo(f"… and {len(uses) - _MOST:,} more; all: --json", err=True)
+
+
+@data_command.command(
+    "diff",
+    epilog="""\b
+Examples:
+  mlgit data diff 58f7a0c1 9a0cc4d2
+  mlgit data diff 58f7a0c1 data/train --json    # with the version that was used last""",
+)
+@click.argument("old")
+@click.argument("new")
+@_json
+def diff_command(old: str, new: str, as_json: bool) -> None:
+    """Compare two versions: size, files, rows and columns."""
+    with open_ledger() as ledger:
+        source = LedgerSource(ledger)
+        found = datasets.compare(source, old, new)
+    if as_json:
+        output.envelope("data.diff", _difference(found))
+    elif found.old.key == found.new.key:
+        click.echo("These are the same bytes.", err=True)
+    else:
+        click.echo("\n".join(_told(found)))
+    for folder in sorted(source.folders.missing):
+        output.warn(f"cannot look inside {folder}: its list of files is not on this machine")
+    for message in source.folders.damaged.values():
+        output.warn(message)
+
+
+def _difference(found: Difference) -> dict[str, Any]:
+    return {
+        "old": {"path": found.old.label, **found.old.facts},
+        "new": {"path": found.new.label, **found.new.facts},
+        "files": found.files and found.files._asdict(),
+        "rows": list(found.rows),
+        "columns": [each._asdict() for each in found.columns],
+    }
+
+
+def _told(found: Difference) -> Iterator[str]:
+    for sign, node in (("-", found.old), ("+", found.new)):
+        size = node.facts.get("size")
+        told = output.ABSENT if size is None else output.size(size)
+        yield f"{sign} {_short(node.key)}  {output.clean(node.label)}  {told}"
+    old, new = (node.facts.get("size") for node in (found.old, found.new))
+    if old is not None and new is not None:
+        yield f"size: {new - old:+,} bytes"
+    for title, paths in (found.files._asdict() if found.files else {}).items():
+        if paths:
+            yield f"{output.counted(len(paths), 'file')} {title}:"
+            yield from (f"  {output.clean(path)}" for path in paths[:_MOST])
+            if len(paths) > _MOST:
+                yield f"  … and {len(paths) - _MOST:,} more; all: --json"
+    old, new = found.rows
+    if old is not None and new is not None and old != new:
+        yield f"rows: {old:,} → {new:,}"
+    yield from (f"column {output.clean(str(each))}" for each in found.columns[:_MOST])
+    if len(found.columns) > _MOST:
+        yield f"… and {len(found.columns) - _MOST:,} more; all: --json"

@@ -1,0 +1,142 @@
+"""Datasets as things: their versions, who used them, what changed between two.
+
+A dataset is what runs called by one name, or by one path where they gave no name;
+its versions are the contents that were meant.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from mlgit import saved
+from mlgit.data import profiles
+from mlgit.errors import NotFound
+from mlgit.ledger.pointers import Pointers, Use, Version
+from mlgit.lineage.collect import LedgerSource
+from mlgit.lineage.find import find
+from mlgit.lineage.graph import Node
+from mlgit.names import shown
+
+_ASKED = 5  # runs that are asked for a profile, the newest first
+
+
+class Dataset(NamedTuple):
+    name: str
+    versions: list[Version]
+    """The last used first."""
+
+    @property
+    def latest(self) -> Version:
+        return self.versions[0]
+
+
+def list_datasets(pointers: Pointers) -> list[Dataset]:
+    """Returns what runs used, by name or path, the last used first."""
+    found: dict[str, list[Version]] = {}
+    for version in pointers.versions():
+        found.setdefault(version.dataset, []).append(version)
+    return [Dataset(name, versions) for name, versions in found.items()]
+
+
+class Shown(NamedTuple):
+    """One content, and every use of it."""
+
+    node: Node
+    versions: list[Version]
+    """By each of the names it was used under."""
+    used: list[Use]
+    """By runs, the newest first; an input may have two roles."""
+    made: list[Use]
+
+
+def show(source: LedgerSource, text: str) -> list[Shown]:
+    """Returns the contents that a name, path or md5 means, the last used first.
+
+    Raises:
+        NotFound: no run used or made it.
+    """
+    nodes = _contents(source, text)
+    versions = source.pointers.versions()
+    keys = [node.key for node in nodes]
+    uses = source.pointers.find("hash", keys, "input", "output")
+    return [
+        Shown(
+            node,
+            [version for version in versions if version.hash == node.key],
+            [use for use in uses if use.hash == node.key and use.direction == "input"],
+            [use for use in uses if use.hash == node.key and use.direction == "output"],
+        )
+        for node in nodes
+    ]
+
+
+def _contents(source: LedgerSource, text: str) -> list[Node]:
+    nodes = [node for node in find(source, text) if node.id.startswith("data:")]
+    known = source.data([node.key for node in nodes])
+    if not known:
+        raise NotFound(f"no run used or made {shown(text)}", "list what they used: mlgit data ls")
+    return [known[node.key] for node in nodes if node.key in known]
+
+
+class Files(NamedTuple):
+    """Paths within a folder, sorted."""
+
+    added: list[str]
+    removed: list[str]
+    changed: list[str]
+
+
+class Difference(NamedTuple):
+    """What differs between two contents, from the old one to the new."""
+
+    old: Node
+    new: Node
+    files: Files | None
+    """None where one is no folder, or cannot be looked into."""
+    rows: tuple[int | None, int | None]
+    """As the profiles say that were recorded, None where they do not."""
+    columns: list[profiles.Difference]
+
+
+def compare(source: LedgerSource, old: str, new: str) -> Difference:
+    """Returns what differs between two contents; of a name the last used version is meant.
+
+    Raises:
+        NotFound: no run used or made one of them.
+        Unreadable: what was recorded of one is no profile.
+    """
+    before, after = _contents(source, old)[0], _contents(source, new)[0]
+    files = None
+    if before.key.endswith(".dir") and after.key.endswith(".dir"):
+        inside = [source.folders.members(node.key) for node in (before, after)]
+        if None not in inside:
+            files = _compared(*(dict(members or ()) for members in inside))
+    was, now = _profile(source, before.key), _profile(source, after.key)
+    columns = profiles.schema_difference(was, now) if was and now else []
+    return Difference(before, after, files, (_rows(was), _rows(now)), columns)
+
+
+def _compared(was: dict[str, str], now: dict[str, str]) -> Files:
+    both = was.keys() & now.keys()
+    return Files(
+        sorted(now.keys() - was.keys()),
+        sorted(was.keys() - now.keys()),
+        sorted(path for path in both if was[path] != now[path]),
+    )
+
+
+def _rows(profile: dict[str, Any]) -> int | None:
+    rows = profile.get("rows")
+    return rows if isinstance(rows, int) else None
+
+
+def _profile(source: LedgerSource, md5: str) -> dict[str, Any]:
+    """Returns what a run recorded of a content's rows and columns."""
+    uses = source.pointers.find("hash", [md5], "input", "output")
+    newest = list(dict.fromkeys(use.run for use in uses))[:_ASKED]
+    for run in saved.load(source.ledger, newest):
+        for pointer in (*run.inputs, *run.outputs):
+            profile = getattr(pointer, "profile", None) or pointer.unknown.get("profile")
+            if pointer.md5 == md5 and isinstance(profile, dict):
+                return profile
+    return {}

@@ -1,0 +1,207 @@
+"""The graph of what was made from what, and how to walk it; pure.
+
+Data is its md5: one content is one node, whatever it is called. So a run's output
+that is another run's input joins the two, and no name has to be believed. Four rules
+keep chance out of the answer:
+
+- Nothing was made from what came later: of the runs that made a content, only those
+  that had started when the run that used it ended can be where it had it from.
+- A file leads to the folders it lies in, a folder to its files, but never through a
+  folder to the file beside it; nor through a parent run to another of its parts.
+- An empty file leads nowhere: it says nothing, and everybody has one.
+- Code and environment are where a way ends.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+NODE_LIMIT = 50_000  # of one walk; enough for 10,000 runs, and no trap for the memory
+_STEPS_A_NODE = 20  # on average; more is a tangle that somebody made on purpose
+
+
+class Node(NamedTuple):
+    """A thing: its id is its kind's prefix and what identifies it, as in "run:01kb…"."""
+
+    id: str
+    kind: str
+    """dataset (nothing recorded made it), artifact, run, stage (of DVC), code, environment."""
+    label: str
+    facts: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    """More to show. Those that have a meaning here are a run's `started` and `ended`."""
+
+    @property
+    def key(self) -> str:
+        """The id without its prefix: a run's id, an md5, a commit."""
+        return self.id.partition(":")[2]
+
+
+class Edge(NamedTuple):
+    """A fact that reads as a sentence: run:… used data:…"""
+
+    subject: str
+    kind: str
+    """used, generated, ran (code), ran-in (an environment), contains, part-of (a parent)."""
+    object: str
+    path: str | None = None
+    name: str | None = None
+    role: str | None = None
+
+
+_EMPTY = {  # no bytes, and a folder of no files
+    "d41d8cd98f00b204e9800998ecf8427e",
+    "d751713988987e9331980363e24189ce.dir",
+}
+_PART = {"contains": "object", "part-of": "subject"}  # which end is the part of the other
+
+Step = tuple[Edge, Node]  # an edge, and the node it leads to
+
+
+class Source(Protocol):
+    """Where the edges come from. Asked for many nodes at once; may answer in any order."""
+
+    def flow(self, nodes: Collection[Node], up: bool) -> Iterable[Step]:
+        """Yields what they were made from or ran, or with `up=False` what was made from them."""
+
+    def family(self, nodes: Collection[Node], up: bool) -> Iterable[Step]:
+        """Yields what they contain or lie in, as far as something made it (`up`) or used it."""
+
+
+class State(NamedTuple):
+    """A node as a walk came upon it."""
+
+    id: str
+    turn: int
+    """1 after a step from a part to the whole, -1 after one to a part, else 0."""
+
+
+class Walk:
+    """What was found in one direction, and how."""
+
+    def __init__(self, roots: Iterable[Node], up: bool) -> None:
+        self.up = up
+        self.roots = [node.id for node in roots]
+        self.nodes = {node.id: node for node in roots}
+        self.edges: dict[Edge, None] = {}  # an ordered set
+        self.steps: dict[State, list[tuple[Edge, State]]] = {}
+        """The ways the walk took from each node; a way not in here breaks a rule."""
+        self.cut = False
+        """Whether there was more than `limit` nodes."""
+        self.ended = False
+        """Whether there was more beyond `depth`."""
+
+
+def walk(
+    source: Source,
+    roots: Collection[Node],
+    up: bool,
+    depth: int | None = None,
+    limit: int = NODE_LIMIT,
+) -> Walk:
+    """Follows the edges from the roots, level by level; `depth` is the number of steps."""
+    found = Walk(roots, up)
+    bounds = {State(root.id, 0): _bound(root, up) for root in roots}
+    frontier = dict(bounds)
+    level = taken = 0
+    while frontier and taken < limit * _STEPS_A_NODE:
+        if level == depth:
+            found.ended = True
+            break
+        level += 1
+        following: dict[State, str] = {}
+        found.steps.update((state, []) for state in frontier)
+        for state, edge, far, turn in _steps(source, found, frontier):
+            taken += 1
+            bound = frontier[state]
+            if far.kind == "run":
+                if not turn and not _possible(far, bound, up):
+                    continue
+                bound = _bound(far, up)
+            if far.id not in found.nodes:
+                if len(found.nodes) >= limit:
+                    found.cut = True
+                    continue
+                found.nodes[far.id] = far
+            reached = State(far.id, turn)
+            found.edges[edge] = None
+            found.steps[state].append((edge, reached))
+            if reached not in bounds or _looser(bound, bounds[reached], up):
+                bounds[reached] = following[reached] = bound
+        frontier = following
+    found.cut = found.cut or bool(frontier and not found.ended)
+    return found
+
+
+_EARLIEST, _LATEST = "", "~"  # below and above every time
+
+
+def _possible(run: Node, bound: str, up: bool) -> bool:
+    """Tells whether a run can have made (or used) what was used (or made) at that time."""
+    if up:
+        return bool(run.facts["started"] <= bound)
+    return bool((run.facts.get("ended") or _LATEST) >= bound)
+
+
+def _bound(node: Node, up: bool) -> str:
+    """Returns the time by which (or from which) what comes next must have been made."""
+    if node.kind != "run" or (up and not node.facts.get("ended")):
+        return _LATEST if up else _EARLIEST
+    return str(node.facts["ended" if up else "started"])
+
+
+def _looser(bound: str, than: str, up: bool) -> bool:
+    return bound > than if up else bound < than
+
+
+def _steps(
+    source: Source, found: Walk, frontier: Collection[State]
+) -> Iterator[tuple[State, Edge, Node, int]]:
+    """Yields the steps that the rules allow from these states: whence, edge, whither, turn."""
+    states: dict[str, list[State]] = defaultdict(list)
+    for state in frontier:
+        if state.id.partition(":")[2] not in _EMPTY or state.id in found.roots:
+            states[state.id].append(state)
+    nodes = [found.nodes[node_id] for node_id in states]
+    for edge, far in source.flow(nodes, found.up):
+        near = edge.subject if far.id == edge.object else edge.object
+        for state in states.get(near, ()):
+            yield state, edge, far, 0
+    for edge, far in source.family(nodes, found.up):
+        near = edge.subject if far.id == edge.object else edge.object
+        turn = -1 if getattr(edge, _PART[edge.kind]) == far.id else 1
+        for state in states.get(near, ()):
+            if turn * state.turn >= 0:
+                yield state, edge, far, turn
+
+
+class Graph(NamedTuple):
+    """What was found, in both directions."""
+
+    roots: list[str]
+    nodes: dict[str, Node]
+    edges: list[Edge]
+
+
+def joined(walks: Iterable[Walk]) -> Graph:
+    """Returns the union of walks from the same roots."""
+    roots: list[str] = []
+    nodes: dict[str, Node] = {}
+    edges: dict[Edge, None] = {}
+    for each in walks:
+        roots = each.roots
+        nodes |= each.nodes
+        edges |= each.edges
+    return Graph(roots, nodes, list(edges))
+
+
+def completed(graph: Graph, source: Source, wanted: Callable[[Node], bool]) -> Graph:
+    """Returns the graph with all that these nodes used and made, also what no walk met."""
+    nodes, edges = dict(graph.nodes), dict.fromkeys(graph.edges)
+    chosen = [node for node in graph.nodes.values() if wanted(node)]
+    for up in (True, False):
+        for edge, far in source.flow(chosen, up) if chosen else ():
+            nodes.setdefault(far.id, far)
+            edges[edge] = None
+    return Graph(graph.roots, nodes, list(edges))

@@ -90,7 +90,12 @@ def _records(ledger: Ledger, root: str) -> Iterator[Finding]:
 
 def _sharing(ledger: Ledger) -> Iterator[Finding]:
     waiting = sync.unpushed(ledger.repository)
-    if waiting is None:
+    remote = ledger.repository.remote
+    if waiting is None and remote:
+        yield Finding(
+            "note", f"this is the ledger of {remote}", "mlgit init, or a first run, makes it yours"
+        )
+    elif waiting is None:
         yield Finding("note", "no git remote shares this ledger", "git remote add origin URL")
     elif waiting:
         news = f"{_counted(waiting)} {'is' if waiting == 1 else 'are'} new or changed"

@@ -12,6 +12,7 @@ import hashlib
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -245,7 +246,7 @@ def _newest(
     folders = walk.run_folders(ledger.reader, ledger.root)
     step = max(limit, 16)
     while len(found) < limit:
-        batch = [folder for folder, _ in zip(folders, range(step), strict=False)]
+        batch = list(islice(folders, step))
         if not batch:
             break
         for run in walk.load_runs(ledger.reader, batch):
@@ -330,7 +331,8 @@ def find(ledger: Ledger, name: str) -> Run:
     if matching:
         chosen = sorted((ids[i] for i in matching), reverse=True)
         raise NotFound(f"{len(chosen)} runs are named {names.shown(name)}", _choices(chosen))
-    raise NotFound(f"there is no run {names.shown(name)}", _nearest(name, columns[3]))
+    listing = "mlgit log; a run that died is saved with: mlgit recover"
+    raise NotFound(f"there is no run {names.shown(name)}", _nearest(name, columns[3], listing))
 
 
 def _find_by_rank(ledger: Ledger, name: str) -> Run:

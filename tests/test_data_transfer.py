@@ -430,6 +430,8 @@ def test_dvc_and_we_share_a_bucket(
         monkeypatch.setattr(transfer, "_ASK_EACH", 3)
         assert push(place, connection, many).objects == 9
         assert missing(connection, [*many, HELLO]) == {HELLO}
+        monkeypatch.setattr(transfer, "_FEW", 0)
+        assert missing(connection, [*many, HELLO]) == {HELLO}
         connection.fs.pipe_file(connection.path(many[0]), b"spoilt")
         assert pull(tmp_path / "again", connection, many[:2]).damaged == [many[0]]
     with (

@@ -116,7 +116,7 @@ def today() -> str:
 def test_the_document_is_whole(busy: Lab) -> None:
     found = content("lineage", "lineage", "taxi", "--down", "--depth", "1")
     assert found["roots"] == [f"data:{md5(b'train.csv')}"]
-    assert found["notes"] == ["there is more beyond a depth of 1"]
+    assert found["notes"] == ["the search ended at a depth of 1; there may be more"]
     assert {(edge["kind"], edge["role"], edge["name"]) for edge in found["edges"]} == {
         ("used", "train", "taxi")
     }

@@ -140,6 +140,12 @@ def test_prov_is_read_by_the_prov_package(name: str) -> None:
     assert document.get_provn()
 
 
+def test_prov_takes_kinds_that_are_yet_to_come() -> None:
+    made = Graph([], {}, [Edge("version:churn@v2", "registered", "data:abc")])
+    (influence,) = prov.document(made)["wasInfluencedBy"].values()
+    assert influence["prov:influencer"] == "mlgit:data-abc"
+
+
 # --- OpenLineage -------------------------------------------------------------------------------
 
 

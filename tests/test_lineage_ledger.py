@@ -270,6 +270,15 @@ def test_folders_that_cannot_be_looked_into_are_told(lab: Lab) -> None:
     assert lab.sides("a") == ("", "hidden r s")  # once seen, it is known
 
 
+def test_a_folder_in_the_cache_of_the_users_own_dvc_is_looked_into(lab: Lab) -> None:
+    images = lab.folder("images", {"a": b"a"}, keep=False)
+    lab.run("r", [images])
+    manifest = format_manifest([Member("a", md5(b"a"))])
+    store.put(lab.path / ".dvc" / "cache", manifest, ".dir")
+    (lab.path / "a").write_bytes(b"a")
+    assert lab.sides("a") == ("", "images r")
+
+
 def damaged(content: bytes) -> str:
     return content.decode(errors="replace")[:20]
 

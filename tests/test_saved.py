@@ -89,7 +89,7 @@ def test_a_long_history_goes_whole_to_the_data_store(repo: Path, ledger: Ledger)
     (stored,) = (repo / ".git" / "mlgit" / "data").rglob(pointer.md5[2:])
     stored.chmod(0o644)
     stored.write_bytes(b"x" * stored.stat().st_size)
-    with pytest.raises(Unreadable, match="altered|not what its name says"):
+    with pytest.raises(Unreadable, match="altered"):
         saved.history(ledger, found)
     stored.unlink()
     reduced = saved.history(ledger, found)
@@ -98,9 +98,13 @@ def test_a_long_history_goes_whole_to_the_data_store(repo: Path, ledger: Ledger)
     assert reduced["one"] == whole["one"]
 
 
-def test_more_metrics_than_outlines_fit(repo: Path, ledger: Ledger) -> None:
+def test_more_metrics_than_outlines_fit(
+    repo: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The branch then keeps no points; the data store keeps all."""
-    whole = {f"a metric with a long name, number {n:06}": points(5) for n in range(35_000)}
+    monkeypatch.setattr(histories, "HISTORY_LIMIT", 2000)
+    monkeypatch.setattr(saved, "_PACKED_LIMIT", 1000)
+    whole = {f"a metric with a long name, number {n}": points(5) for n in range(20)}
     saved.save(ledger.repository, make_run(), whole)
     (found,) = saved.select(ledger)
     assert show(names.run_file(found.id, "metrics.json")) == b"{}\n"
@@ -194,7 +198,7 @@ def test_select_refuses(some: list[str], ledger: Ledger) -> None:
 
 
 def test_nothing_there(repo: Path, ledger: Ledger) -> None:
-    for read in (saved.select, saved.list_experiments, lambda l: saved.find(l, "@latest")):
+    for read in (saved.select, saved.list_experiments, lambda here: saved.find(here, "@latest")):
         with pytest.raises(NotFound, match="there are no runs in this repository yet"):
             read(ledger)
     append(ledger.repository, {}, "begin")
@@ -238,7 +242,7 @@ def test_find(some: list[str], ledger: Ledger, name: str, expected: int | None) 
 
 def test_prefixes(repo: Path, ledger: Ledger) -> None:
     """Four characters do if they are enough; days far apart are looked through too."""
-    times = [BEGIN, BEGIN + 1, BEGIN + 40 * 86_400_000, BEGIN + 3000 * 86_400_000]
+    times = [BEGIN, BEGIN + 1, BEGIN + 86_400_000, BEGIN + 3000 * 86_400_000]
     ids = add_runs(repo, *(make_run(ms) for ms in times))
     assert saved.find(ledger, ids[3][:4]).id == ids[3]
     assert saved.find(ledger, ids[1][:10]).id == ids[1]
@@ -290,8 +294,8 @@ def names_of(ledger: Ledger, **how: Any) -> list[tuple[str, int, bool]]:
     return [(e.name, e.runs, e.deleted) for e in saved.list_experiments(ledger, **how)]
 
 
-def said(ledger: Ledger, name: str, kind: str, **content: str) -> None:
-    saved.annotate_experiment(ledger.repository, name, kind, content)
+def said(ledger: Ledger, experiment: str, kind: str, **content: str) -> None:
+    saved.annotate_experiment(ledger.repository, experiment, kind, content)
 
 
 def test_an_experiment_renamed(some: list[str], ledger: Ledger) -> None:

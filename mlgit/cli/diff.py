@@ -22,8 +22,19 @@ from mlgit.records import Run
 _ATTRIBUTES = ("experiment", "name", "status", "duration", "user", "branch", "commit")
 
 
+class _WithPaths(click.Command):
+    """A command that keeps what stands after `--` apart, as git does; click mixes the two."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            place = args.index("--")
+            ctx.obj, args = args[place + 1 :], args[:place]
+        return super().parse_args(ctx, args)
+
+
 @click.command(
     "diff",
+    cls=_WithPaths,
     epilog="""\b
 Examples:
   mlgit diff baseline @latest
@@ -41,15 +52,22 @@ Examples:
 @click.option("--code", is_flag=True, help="Show the git diff between the code of two runs.")
 @click.option("--all", "everything", is_flag=True, help="Show what is equal too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def diff_command(runs: tuple[str, ...], code: bool, everything: bool, as_json: bool) -> None:
+@click.pass_context
+def diff_command(
+    ctx: click.Context, runs: tuple[str, ...], code: bool, everything: bool, as_json: bool
+) -> None:
     """Compare runs: params, metrics, tags, code, environment."""
     if len(runs) < 2:
         raise click.UsageError("name two runs or more")
+    paths: list[str] = ctx.obj or []
+    if code and (len(runs) > 2 or as_json):
+        raise click.UsageError("--code shows the git diff of two runs; paths go after --")
+    if paths and not code:
+        raise click.UsageError("paths go with --code")
     with open_ledger() as ledger:
-        count = 2 if code else len(runs)
-        records = [saved.find(ledger, run) for run in runs[:count]]
+        records = [saved.find(ledger, run) for run in runs]
         if code:
-            _print_code(ledger, records, runs[2:])
+            _print_code(ledger, records, paths)
             return
         rows = list(_rows(ledger, records, everything))
     if not everything:
@@ -125,7 +143,8 @@ def _print_code(ledger: Ledger, runs: Sequence[Run], paths: Sequence[str]) -> No
         commits.append(commit)
     sys.stdout.flush()
     if _git_diff(ledger, commits, paths, "--quiet") == 0:
-        click.echo("The code is the same.", err=True)
+        where = "The code in these paths" if paths else "The code"
+        click.echo(f"{where} is the same.", err=True)
     else:
         sys.exit(_git_diff(ledger, commits, paths))
 

@@ -85,9 +85,9 @@ in which these runs differ.""",
 )
 @click.option("--live", is_flag=True, help="Only runs that are running now.")
 @click.option("--deleted", is_flag=True, help="Only deleted runs.")
-@click.option("--json", "form", flag_value="json", help="One JSON document.")
-@click.option("--jsonl", "form", flag_value="jsonl", help="One JSON object a line.")
-@click.option("--csv", "form", flag_value="csv", help="CSV with a header.")
+@click.option("--json", "forms", flag_value="json", multiple=True, help="One JSON document.")
+@click.option("--jsonl", "forms", flag_value="jsonl", multiple=True, help="One JSON object a line.")
+@click.option("--csv", "forms", flag_value="csv", multiple=True, help="CSV with a header.")
 @click.option(
     "--format", "template", metavar="TEXT", help="A line a run, with {{ field }} filled in."
 )
@@ -102,10 +102,13 @@ def log_command(
     group_by: str | None,
     live: bool,
     deleted: bool,
-    form: str | None,
+    forms: tuple[str, ...],
     template: str | None,
 ) -> None:
     """List runs, newest first."""
+    if len({*forms}) + (template is not None) > 1:
+        raise click.UsageError("choose one of --json, --jsonl, --csv and --format")
+    form = forms[0] if forms else None
     named = [*query.parse(where).fields, *(key.field for key in query.parse_sort(sort))]
     chosen = [query.parse_field(part) for part in _COLUMN.findall(columns)] if columns else None
     grouping = query.parse_field(group_by) if group_by else None

@@ -24,7 +24,7 @@ from mlgit import names
 from mlgit.data.sampling import TROUBLE, WIDE, Budget, Sample, collect, too_wide
 from mlgit.data.spelling import need, type_name
 
-_FOOTER = 32 * 2**20  # bytes of Parquet's metadata; to read them takes a second or more
+_FOOTER = 16 * 2**20  # bytes of Parquet's metadata; to read them takes up to a second
 _GROUPS = 1000  # row groups of a Parquet file
 _CHUNKS = 100_000  # statistics of column chunks; each takes a few microseconds
 _REST = "what follows cannot be read"
@@ -64,7 +64,9 @@ def _read_parquet(path: Path, budget: Budget) -> Sample | None:
     taken: list[Any] = []
     if wanted and groups:
         dictionaries = [name for name in wanted if name in text]
-        with parquet.ParquetFile(path, read_dictionary=dictionaries, **options) as file:
+        with parquet.ParquetFile(
+            path, metadata=metadata, read_dictionary=dictionaries, **options
+        ) as file:
             batches = file.iter_batches(budget.rows(len(wanted)), list(groups), wanted)
             taken, trouble, _ = collect(batches, budget)
             notes += trouble

@@ -118,8 +118,8 @@ class Connection:
         self.fs = filesystem
         self.root = root.rstrip("/")
         self.is_folder = remote.is_local
-        self.is_atomic = remote.url.startswith("s3:")
-        """Whether a file appears there only when it is whole."""
+        self.is_s3 = remote.url.startswith("s3:")
+        """Whether an object appears only when it is whole, and folders are but names."""
 
     def path(self, md5: str) -> str:
         return f"{self.root}/files/md5/{md5[:2]}/{md5[2:]}"

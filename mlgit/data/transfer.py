@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mlgit.data import hashing
 from mlgit.data.hashing import MANIFEST_LIMIT, Member
@@ -35,7 +35,8 @@ from mlgit.errors import NotFound, Unreadable
 
 _JOBS = 16  # mostly they wait for the network
 _PART = 16 * 1024 * 1024  # bytes of S3's parts; each job holds one or two in memory
-_ASK_EACH = 256  # up to so many objects one by one; for more, the folders are listed
+_ASK_EACH = 16  # up to so many objects one by one; for more, the folders are listed
+_FEW = 64  # objects in one of the 256 folders, below which S3 lists all of them sooner
 
 
 class Moved(NamedTuple):
@@ -177,14 +178,24 @@ def _sizes(remote: Connection, md5s: Collection[str]) -> dict[str, int]:
 
     def list_folder(prefix: str) -> None:
         with contextlib.suppress(FileNotFoundError):
-            for entry in remote.fs.ls(os.path.dirname(remote.path(prefix)), detail=True):
-                found[prefix + entry["name"].rpartition("/")[2]] = entry["size"]
+            note(remote.fs.ls(os.path.dirname(remote.path(prefix)), detail=True))
+
+    def note(entries: Iterable[dict[str, Any]]) -> None:
+        for entry in entries:
+            above, _, name = entry["name"].rpartition("/")
+            found[above[-2:] + name] = entry["size"]
 
     with remote.reaching():
         if len(md5s) <= _ASK_EACH:
             _each(ask, md5s)
         else:
-            _each(list_folder, {md5[:2] for md5 in md5s})
+            first, *rest = sorted({md5[:2] for md5 in md5s})
+            list_folder(first)
+            if remote.is_s3 and len(found) < _FEW:
+                everything = remote.fs.find(f"{remote.root}/files/md5", detail=True)
+                note(everything.values())
+            else:
+                _each(list_folder, rest)
     return {md5: found[md5] for md5 in md5s if md5 in found}
 
 
@@ -195,7 +206,7 @@ def _send(
     source = object_path(store, md5)
     target = remote.path(md5)
     with remote.reaching():
-        if remote.is_atomic:
+        if remote.is_s3:
             with meter.counting(size) as callback:
                 remote.fs.put_file(str(source), target, callback=callback, chunksize=_PART)
             return
@@ -217,7 +228,7 @@ def _send(
 
 def _sweep(remote: Connection) -> None:
     """Removes what transfers that were killed before yesterday have left on a remote."""
-    if remote.is_atomic:
+    if remote.is_s3:
         return
     yesterday = _day(time.time() - 24 * 60 * 60)
     with contextlib.suppress(Exception):

@@ -214,12 +214,12 @@ class Repository:
         try:
             # A name in another encoding than UTF-8 could not be stored.
             ident = self.line("var", "GIT_AUTHOR_IDENT").encode(errors="replace").decode()
-        except GitFailed as error:
+        except GitFailed:
             raise NotARepository(
                 "git does not know who you are, and every run says who made it",
                 'git config --global user.name "Your Name" && '
                 "git config --global user.email you@example.org",
-            ) from error
+            ) from None  # git's own words say the same at length
         name, _, rest = ident.partition(" <")
         return Person(name=name, email=rest.partition(">")[0])
 

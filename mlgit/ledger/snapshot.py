@@ -184,7 +184,7 @@ def _inside(root: Path, used: Iterable[Path]) -> list[str]:
             relative = place.relative_to(root)
             if relative.parts[:1] != (".git",):
                 found.append(relative.as_posix())
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _untracked(

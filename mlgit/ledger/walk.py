@@ -269,7 +269,8 @@ def load_experiments(reader: Reader, root: str) -> Iterator[records.Experiment |
     trees = list(reader.trees(sha for _, sha in found))
     places = [names.experiment_folder(name) for name, _ in found]
     for (name, _), (facts, bad) in zip(found, _load_facts(reader, places, trees), strict=True):
-        yield records.fold_experiment(name, facts)
+        if facts:
+            yield records.fold_experiment(name, facts)
         yield from bad
 
 

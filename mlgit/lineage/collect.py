@@ -23,6 +23,7 @@ from mlgit.lineage.stages import Pipelines, Stage
 
 _EDGES = {"input": "used", "output": "generated", "code": "ran", "environment": "ran-in"}
 _PREFIXES = {"input": "data", "output": "data", "code": "code", "environment": "environment"}
+_RUN_FACTS = RunRow._fields[1:]
 _FEW = 20  # environments that are read for what they are
 SHORT = 10  # characters of an id or hash as people are shown it
 
@@ -71,11 +72,11 @@ class LedgerSource:
         return dict(saved.experiments(self.ledger))
 
     def _run(self, row: RunRow) -> Node:
-        known = self._experiments.get(row.experiment)
-        title = known.title if known else row.experiment
-        facts = {**row._asdict(), "experiment": title}
+        facts: dict[str, Any] = dict(zip(_RUN_FACTS, row[1:], strict=True))
+        if known := self._experiments.get(row.experiment):
+            facts["experiment"] = known.title
+        title = facts["experiment"]
         facts["deleted"] = row.deleted is not None or bool(known and row.id < known.hidden)
-        del facts["id"]
         return Node(f"run:{row.id}", "run", f"{title}/{row.name}" if row.name else title, facts)
 
     # --- looking up ----------------------------------------------------------------------

@@ -90,7 +90,7 @@ class Walk:
         self.cut = False
         """Whether there was more than `limit` nodes."""
         self.ended = False
-        """Whether there was more beyond `depth`."""
+        """Whether `depth` ended it; there may be more beyond."""
 
 
 def walk(

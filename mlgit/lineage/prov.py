@@ -24,6 +24,7 @@ _RELATIONS = {
     "contains": ("hadMember", "prov:collection", "prov:entity"),
     "part-of": ("wasStartedBy", "prov:activity", "prov:starter"),
 }
+_OTHER = ("wasInfluencedBy", "prov:influencee", "prov:influencer")
 _ROLES = {"ran": "code", "ran-in": "environment"}
 
 
@@ -37,7 +38,7 @@ def document(graph: Graph) -> dict[str, Any]:
         if node.kind == "run":
             _add_agent(found, node)
     for number, edge in enumerate(graph.edges):
-        relation, subject, object_ = _RELATIONS[edge.kind]
+        relation, subject, object_ = _RELATIONS.get(edge.kind, _OTHER)
         ends = {subject: _name(edge.subject), object_: _name(edge.object)}
         found[relation][f"_:e{number}"] = ends | _told(edge)
     return dict(found)

@@ -68,7 +68,7 @@ def _notes(source: LedgerSource, walks: Sequence[Walk], depth: int | None) -> li
         count = sum(len(each.nodes) for each in walks)
         notes.append(f"there is more: this is where the search ended, after {count:,} things")
     if any(each.ended for each in walks):
-        notes.append(f"there is more beyond a depth of {depth}")
+        notes.append(f"the search ended at a depth of {depth}; there may be more")
     if missing := sorted(source.folders.missing):
         folders = f"{len(missing):,} folder" + "s" * (len(missing) != 1)
         named = ", ".join(md5[:SHORT] for md5 in missing[:3]) + ", …" * (len(missing) > 3)

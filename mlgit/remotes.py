@@ -165,8 +165,11 @@ def here(repository: Repository, remote: Remote) -> Remote:
     """Returns the remote as this machine reaches it: where a folder lies, its own settings."""
     prefix = f"mlgit.data.{remote.name}."
     if remote.is_local:  # only then, so that a folder given up holds nothing back
-        folder = os.path.expanduser(repository.config.get(prefix + "url", remote.url))
-        return remote._replace(url=folder)
+        folder = repository.config.get(prefix + "url")
+        top = repository.work_tree or repository.common_dir
+        return (
+            remote._replace(url=os.path.join(top, os.path.expanduser(folder))) if folder else remote
+        )
     own = {key: repository.config.get(prefix + key) for key in _SETTINGS}
     return remote._replace(
         options={**remote.options, **{key: value for key, value in own.items() if value}}

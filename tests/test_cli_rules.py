@@ -82,7 +82,10 @@ def test_output_is_data_and_talk_goes_to_stderr(showcase: Path) -> None:
     assert (nothing.stdout, nothing.stderr) == ("", "No run matches.\n")
     failed = mlgit("show", "nothing")
     assert failed.stdout == ""
-    assert failed.stderr == "Error: there is no run 'nothing'\nHint: list them: mlgit log\n"
+    assert failed.stderr == (
+        "Error: there is no run 'nothing'\n"
+        "Hint: list them: mlgit log; a run that died is saved with: mlgit recover\n"
+    )
 
 
 def test_a_reader_that_stops_reading_is_no_error(showcase: Path) -> None:

@@ -34,7 +34,10 @@ def place(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def dvc_project(repo: Path) -> Path:
-    dvc("init", "--quiet", cwd=repo)
+    """What `dvc init` leaves, sooner."""
+    (repo / ".dvc").mkdir()
+    (repo / ".dvc" / "config").touch()
+    (repo / ".dvcignore").write_text("# Add patterns of files dvc should ignore\n")
     return repo
 
 
@@ -244,6 +247,22 @@ def test_a_truncated_object_is_replaced(place: Path, tmp_path: Path) -> None:
     broken.write_bytes(b"")
     take(place, tmp_path / "data")
     assert store.load(place, HELLO) == b"hello"
+
+
+def test_data_are_stored_even_while_the_interpreter_ends(place: Path, tmp_path: Path) -> None:
+    """Runs end there, and no thread can be started any more."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "large").write_bytes(bytes(9 << 20))
+    (tmp_path / "data" / "small").write_bytes(b"hello")
+    script = (
+        "import atexit, sys; from pathlib import Path; from mlgit.data import ingest, state\n"
+        "atexit.register(ingest.take, Path(sys.argv[1]), Path(sys.argv[2]), state.State())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, place, tmp_path / "data"], capture_output=True, text=True
+    )
+    assert done.stderr == ""
+    assert store.has_all(place, ingest.measure(tmp_path / "data", State()).md5)
 
 
 def test_a_file_that_changes_while_it_is_read_gives_a_consistent_object(

@@ -334,8 +334,9 @@ def test_dvc_gc_of_the_user_spares_our_objects(
     repo: Path, place: Path, folder: Path, tmp_path: Path
 ) -> None:
     """Also where we share the folder of their own remote: we lie below it, apart."""
-    dvc("init", "--quiet", cwd=repo)
-    dvc("remote", "add", "--default", "theirs", tmp_path / "remote", cwd=repo)
+    (repo / ".dvc").mkdir()
+    theirs = Remote("theirs", str(tmp_path / "remote"), {}, is_default=True)
+    (repo / ".dvc" / "config").write_bytes(remotes.dvc_config([theirs]))
     (repo / "data").write_text("theirs")
     dvc("add", "--quiet", "data", cwd=repo)
     dvc("push", "--quiet", cwd=repo)

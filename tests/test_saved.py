@@ -190,6 +190,17 @@ def test_select(some: list[str], ledger: Ledger, how: dict[str, Any], expected: 
         ledger.reload()
 
 
+def test_the_newest_of_many_that_are_deleted(repo: Path, ledger: Ledger) -> None:
+    """They are read in batches; at no seam is a run lost."""
+    ids = add_runs(repo, *(make_run(BEGIN + number) for number in range(100)))[::-1]
+    gone = [run_id for number, run_id in enumerate(ids) if number % 7]
+    saved.annotate(ledger.repository, gone, "delete", {})
+    for limit in (1, 2, 3, 10, 15):
+        assert [run.id for run in saved.select(ledger, limit=limit)] == ids[::7][:limit]
+        deleted = saved.select(ledger, limit=limit, deleted=True)
+        assert [run.id for run in deleted] == gone[:limit]
+
+
 def test_select_refuses(some: list[str], ledger: Ledger) -> None:
     with pytest.raises(QueryError):
         saved.select(ledger, "params.n >")

@@ -38,9 +38,11 @@ apt_install() {
 programs() {
     missing=
     for name in "$@"; do
-        command -v "$name" >/dev/null && continue
+        # sshd lies where only root's PATH looks.
+        PATH="$PATH:/usr/sbin" command -v "$name" >/dev/null && continue
         case $name in
             ssh-keygen) missing="$missing openssh-client" ;;
+            sshd) missing="$missing openssh-server" ;;
             *) missing="$missing $name" ;;
         esac
     done

@@ -12,7 +12,6 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mlgit.data import ingest
@@ -20,6 +19,7 @@ from mlgit.data.copying import copy
 from mlgit.data.hashing import Member, Progress
 from mlgit.data.state import State
 from mlgit.data.store import absent, altered, has, members, object_path
+from mlgit.data.threads import each
 from mlgit.errors import Invalid, MlgitError, Unreadable, WriteFailed
 
 _WORKERS = min(8, os.cpu_count() or 1)
@@ -69,12 +69,12 @@ def _write_folder(
     folder.mkdir()
     for above in sorted({member.path.rpartition("/")[0] for member in wanted} - {""}):
         (folder / above).mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        list(
-            pool.map(
-                lambda member: _write(store, member.md5, folder / member.path, progress), wanted
-            )
-        )
+
+    def write(member: Member) -> None:
+        _write(store, member.md5, folder / member.path, progress)
+
+    for _ in each(write, wanted, _WORKERS):
+        pass
 
 
 def _write(store: Path, md5: str, path: Path, progress: Progress | None) -> None:

@@ -11,12 +11,12 @@ import fcntl
 import hashlib
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
 from mlgit.data.hashing import CHUNK, Hash, Progress, buffer_for, hash_file, open_plain, read
+from mlgit.data.threads import helper
 
 _FICLONE = 0x40049409  # linux/fs.h: share the blocks of another file
 _LARGE = 8 * CHUNK  # from here on a second thread is worth its start
@@ -44,7 +44,7 @@ def _copy_and_hash(reader: FileIO, writer: BinaryIO, progress: Progress | None) 
     view = buffer_for(reader)
     is_large = os.fstat(reader.fileno()).st_size >= _LARGE
     # Hashing takes longest and holds no lock of Python's, so writing goes on beside it.
-    hasher = ThreadPoolExecutor(1) if is_large else None
+    hasher = helper() if is_large else None
     try:
         while count := read(reader, view):
             hashed = hasher.submit(digest.update, view[:count]) if hasher else None

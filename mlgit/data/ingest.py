@@ -12,7 +12,6 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,6 +31,7 @@ from mlgit.data.store import (
     verify_object,
     writing,
 )
+from mlgit.data.threads import each
 from mlgit.errors import Invalid, MlgitError
 
 _WORKERS = min(8, os.cpu_count() or 1)
@@ -193,16 +193,13 @@ def _status(path: str) -> os.stat_result:
 
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 
-def _each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Returns the results of working on each item, in order; several threads take part."""
+def _each(work: Callable[[T], Hash], items: Sequence[T]) -> list[Hash]:
     size = max(1, min(_BATCH, len(items) // (4 * _WORKERS)))
     batches = [items[first : first + size] for first in range(0, len(items), size)]
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        done = pool.map(lambda batch: [work(item) for item in batch], batches)
-        return [result for batch in done for result in batch]
+    done = each(lambda batch: [work(item) for item in batch], batches, _WORKERS)
+    return [result for batch in done for result in batch]
 
 
 def one_at_a_time(progress: Progress | None) -> Progress | None:

@@ -20,6 +20,7 @@ from mlgit import names
 from mlgit.errors import Invalid, MlgitError, RemoteFailed, WriteFailed
 
 PREFIX = "mlgit"  # below the URL a person gives, so that `dvc gc -c` never sees our objects
+S3_PART = 8 * 1024 * 1024  # bytes; every job holds up to four parts in memory
 LOCAL = "local:"  # stands for a folder, whose path is each machine's own business
 
 # By URL scheme; spelled as in DVC's configuration, which gets them too.
@@ -37,7 +38,7 @@ OPTIONS: dict[str, dict[str, re.Pattern[str]]] = {
 }
 # One pattern for the whole, because urlsplit drops line breaks without a word.
 _URL = re.compile(
-    r"(?P<scheme>s3|ssh)://((?P<user>\w[\w.\-]{0,99})@)?(\w[\w.\-]{0,252}|\[[0-9A-Fa-f:.]+\])"
+    r"(s3|ssh)://((?P<user>\w[\w.\-]{0,99})@)?(\w[\w.\-]{0,252}|\[[0-9A-Fa-f:.]+\])"
     r"(:(?P<port>[1-9]\d{0,4}))?(?P<path>/[^\x00-\x1f\x7f\"'`\\#?,;$%]*(?<! ))?",
     re.ASCII,
 )
@@ -193,6 +194,8 @@ def _open_s3(remote: Remote) -> Any:
         profile=remote.options.get("profile"),
         endpoint_url=remote.options.get("endpointurl"),
         client_kwargs={"region_name": region} if region else {},
+        default_block_size=S3_PART,
+        max_concurrency=4,
         default_fill_cache=False,
         use_listings_cache=False,
         skip_instance_cache=True,

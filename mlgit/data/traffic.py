@@ -37,9 +37,16 @@ class Meter:
         self._progress = progress
         self._lock = threading.Lock()
         self._began = time.monotonic()
+        self._stopped = False
         self.now = Traffic(0, of, 0, total, 0.0)
 
+    def stop(self) -> None:
+        """Ends what is under way at its next step, so that nobody waits for gigabytes."""
+        self._stopped = True
+
     def add(self, objects: int, count: int) -> None:
+        if self._stopped:
+            raise InterruptedError("another object failed")
         with self._lock:
             now = self.now
             self.now = now._replace(

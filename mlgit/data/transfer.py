@@ -13,13 +13,12 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlgit.data import hashing
 from mlgit.data.hashing import MANIFEST_LIMIT, Member
-from mlgit.data.remote import Connection
+from mlgit.data.remote import S3_PART, Connection
 from mlgit.data.store import (
     OBJECT_MODE,
     has,
@@ -30,11 +29,11 @@ from mlgit.data.store import (
     verify_object,
     writing,
 )
+from mlgit.data.threads import each
 from mlgit.data.traffic import Meter, Progress
 from mlgit.errors import NotFound, Unreadable
 
 _JOBS = 16  # mostly they wait for the network
-_PART = 16 * 1024 * 1024  # bytes of S3's parts; each job holds one or two in memory
 _ASK_EACH = 16  # up to so many objects one by one; for more, the folders are listed
 _FEW = 64  # objects in one of the 256 folders, below which S3 lists all of them sooner
 
@@ -64,7 +63,7 @@ def missing(remote: Connection, md5s: Iterable[str]) -> set[str]:
 def push(
     store: Path, remote: Connection, hashes: Iterable[str], progress: Progress | None = None
 ) -> Moved:
-    """Sends files and folders (by md5, with `.dir`) to a remote.
+    """Sends files and folders to a remote, by md5, with `.dir`; what is no md5 is passed over.
 
     Raises:
         RemoteFailed: it cannot be reached, or refuses.
@@ -95,18 +94,18 @@ def push(
         except NotFound:  # somebody deleted it meanwhile
             absent.add(md5)
 
-    _each(send, files & sizes.keys())
+    _each(send, files & sizes.keys(), meter)
     unsent = absent | damaged
     ready = [md5 for md5 in folders & sizes.keys() if _is_whole(contents[md5], unsent)]
     absent |= (folders & sizes.keys()) - set(ready)
-    _each(send, ready)
+    _each(send, ready, meter)
     return _moved(meter, absent, damaged)
 
 
 def pull(
     store: Path, remote: Connection, hashes: Iterable[str], progress: Progress | None = None
 ) -> Moved:
-    """Fetches files and folders (by md5, with `.dir`) from a remote into the store.
+    """Fetches files and folders from a remote into the store, named as in `push`.
 
     Raises:
         RemoteFailed: it cannot be reached, or refuses.
@@ -142,7 +141,7 @@ def pull(
         except Unreadable:
             damaged.add(md5)
 
-    _each(fetch, sizes.keys())
+    _each(fetch, sizes.keys(), meter)
     unfetched = absent | damaged
     for md5, inside in contents.items():
         if not _is_whole(inside, unfetched):
@@ -162,10 +161,14 @@ def _is_whole(inside: Iterable[Member], lacking: Collection[str]) -> bool:
     return not any(member.md5 in lacking for member in inside)
 
 
-def _each(work: Callable[[str], None], md5s: Collection[str]) -> None:
-    with ThreadPoolExecutor(_JOBS) as pool:
-        for _ in pool.map(work, sorted(md5s)):
+def _each(work: Callable[[str], None], md5s: Collection[str], meter: Meter | None = None) -> None:
+    try:
+        for _ in each(work, sorted(md5s), _JOBS):
             pass
+    except BaseException:
+        if meter:
+            meter.stop()
+        raise
 
 
 def _sizes(remote: Connection, md5s: Collection[str]) -> dict[str, int]:
@@ -208,7 +211,7 @@ def _send(
     with remote.reaching():
         if remote.is_s3:
             with meter.counting(size) as callback:
-                remote.fs.put_file(str(source), target, callback=callback, chunksize=_PART)
+                remote.fs.put_file(str(source), target, callback=callback, chunksize=S3_PART)
             return
         beside = f"{remote.root}/tmp/{_day(time.time())}-{secrets.token_hex(8)}"
         try:

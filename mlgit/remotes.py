@@ -63,13 +63,14 @@ def add(
     if secret := find_secret("\n".join([place, *options.values()]).encode()):
         raise Invalid(f"this holds a credential ({secret}), and everybody is going to read it")
     with Ledger(repository) as ledger:
-        known = {remote.name for remote in list_remotes(ledger)} if ledger.exists else set()
+        present = list_remotes(ledger) if ledger.exists else []
+    known = {remote.name: remote.is_default for remote in present}
     kind = "change" if name in known else "add"
     facts = [_fact(repository, kind, {"url": place, "options": options})]
     if not known:
         facts.append(_fact(repository, "default"))
     _append(repository, name, facts, f"{kind} data remote {name}: {place}")
-    return Remote(name, place, options, is_default=not known)
+    return Remote(name, place, options, is_default=known.get(name, not known))
 
 
 def remove(repository: Repository, name: str) -> None:

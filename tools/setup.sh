@@ -38,8 +38,7 @@ apt_install() {
 programs() {
     missing=
     for name in "$@"; do
-        # sshd lies where only root's PATH looks.
-        PATH="$PATH:/usr/sbin" command -v "$name" >/dev/null && continue
+        command -v "$name" >/dev/null && continue
         case $name in
             ssh-keygen) missing="$missing openssh-client" ;;
             sshd) missing="$missing openssh-server" ;;

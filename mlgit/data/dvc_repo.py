@@ -86,7 +86,7 @@ def _ignores(top: str) -> Ignores | None:
     # DVC's reading of the patterns, which is not git's in every corner: of all that
     # match the last decides, and a final slash keeps one from matching files.
     patterns = [
-        (len(str(folder)) + 1, pattern.regex, pattern.include, line.endswith("/"))
+        (len(os.path.join(folder, "")), pattern.regex, pattern.include, line.endswith("/"))
         for folder, lines in rules
         for pattern, line in zip(GitIgnoreSpec.from_lines(lines).patterns, lines, strict=True)
         if pattern.include is not None and pattern.regex is not None
@@ -105,7 +105,7 @@ def _ignores(top: str) -> Ignores | None:
 
 def _patterns(folder: Path) -> list[str]:
     try:
-        lines = (folder / IGNORE_FILE).read_text(encoding="utf-8").splitlines()
+        lines = (folder / IGNORE_FILE).read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:

@@ -208,7 +208,10 @@ def _open_ssh(remote: Remote) -> Any:
     except ImportError as error:
         raise _lacking(remote, "ssh") from error
     parts = urlsplit(remote.url)
-    settings: dict[str, Any] = {"known_hosts": ()}  # ssh's own; sshfs would trust any host
+    settings: dict[str, Any] = {
+        "known_hosts": (),  # ssh's own; sshfs would trust any host
+        "encryption_algs": "^aes128-gcm@openssh.com",  # half as fast again as the default
+    }
     if user := remote.options.get("user") or parts.username:
         settings["username"] = user
     if port := remote.options.get("port") or parts.port:

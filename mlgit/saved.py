@@ -385,7 +385,7 @@ def history(ledger: Ledger, run: Run) -> History:
     path = names.run_file(run.id, names.METRICS_FILE)
     stored = walk.read_file(ledger.reader, ledger.root, path, records.SIZE_LIMITS["metrics"])
     for pointer in run.outputs:
-        if pointer.kind == "history" and pointer.stored == "dvc":
+        if pointer.kind == "history" and pointer.stored == "dvc" and pointer.md5:
             whole = data.load(ledger.repository.state / "data", pointer.md5)
             stored = stored if whole is None else whole
     found = histories.load(stored, path) if stored is not None else {}

@@ -229,8 +229,8 @@ def test_later_outputs_and_purged_runs_change_the_answer(chain: Lab) -> None:
 
 def test_an_address_that_was_not_fetched_is_the_same_while_its_server_says_so(lab: Lab) -> None:
     def rows(etag: str) -> Any:
-        unknown = {"url": "https://x.org/t.csv", "etag": etag}
-        pointer = Pointer(path="t.csv", md5=None, size=None, unknown=unknown)
+        told = {"origin": "url", "url": "https://x.org/t.csv", "etag": etag}
+        pointer = Pointer(path="t.csv", md5=None, size=None, **told)
         return next(pointers.rows_of(make_run(inputs=[pointer])))[1]
 
     assert rows("1") == rows("1") != rows("2")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy
 import pytest
 from hypothesis import example, given
@@ -313,11 +314,27 @@ def test_what_is_absent_has_a_meaning() -> None:
     assert run.source == records.Source()
 
 
+def test_an_address_that_was_not_fetched_has_neither_hash_nor_size() -> None:
+    told = {"origin": "url", "url": "https://example.org/t.csv", "etag": '"5f"'}
+    pointer = records.Pointer(path="t.csv", md5=None, size=None, **told)
+    run = a_run(inputs=[pointer])
+    assert records.load_run(records.dump_run(run)) == run
+    (written,) = records.run_document(run)["inputs"]
+    assert told.items() <= written.items()
+    assert not {"version", "modified", "content", "profile"} & written.keys()
+    kept = msgspec.structs.replace(pointer, stored="dvc")
+    with pytest.raises(Unreadable, match="no hash or size"):
+        records.load_run(records.dump_run(a_run(inputs=[kept])))
+
+
 WRONG = [None, True, 5, 1.5, "x", [], [1], {}, {"x": 1}]
 OPTIONAL = {
     **{f"{name}": [None, "x"] for name in ("name", "note", "error", "environment")},
     **{f"source/{name}": [None, "x"] for name in ("branch", "remote", "entry")},
     **{f"outputs/0/{name}": [None, "x"] for name in ("kind", "name", "role", "stored", "origin")},
+    **{f"outputs/0/{name}": [None, "x"] for name in ("url", "etag", "version", "modified")},
+    "outputs/0/content": [None],
+    "outputs/0/profile": [None, {}, {"x": 1}],
     "outputs/0/files": [None, 5],
     "outputs/0/size": [5],
     "outputs/0/md5": [],
@@ -385,6 +402,10 @@ def test_a_field_is_of_its_type_or_the_run_is_refused(field: str) -> None:
         ({"outputs/0/md5": "ab/etc/passwd"}, "not a hash"),
         ({"outputs/0/md5": "A" * 32}, "not a hash"),
         ({"inputs/0/size": -1}, "no size"),
+        ({"inputs/0/files": -1}, "no number of files"),
+        ({"inputs/0/content": "../x"}, "not a hash"),
+        ({"inputs/0/md5": None}, "no hash or size"),
+        ({"inputs/0/size": None, "inputs/0/origin": "url"}, "no hash or size"),
         ({"params": {"p": {"$int": "x"}}}, "not an integer"),
         ({"params": {"p": {"$int": "9" * 1001}}}, "not an integer"),
         ({"params": {"p": [10**1000]}}, "not a number"),

@@ -170,11 +170,23 @@ def _metrics(run: Run) -> Iterator[str]:
 
 def _pointers(title: str, pointers: list[Pointer]) -> Iterator[str]:
     rows = [
-        [output.clean(p.name or p.path), output.size(p.size), p.md5, output.clean(p.role or "")]
+        [
+            output.clean(p.name or p.path),
+            output.ABSENT if p.size is None else output.size(p.size),
+            p.md5 or output.clean(p.url or ""),
+            ", ".join(filter(None, [output.clean(p.role or ""), _kept(p)])),
+        ]
         for p in pointers
     ]
     if rows:
         yield from _table(title, [], rows, left=(0, 2, 3))
+
+
+def _kept(pointer: Pointer) -> str:
+    """Says what cannot be fetched again, because only its hash or address was recorded."""
+    if pointer.stored is not None:
+        return ""
+    return "address only" if pointer.md5 is None else "hash only"
 
 
 def _source(run: Run) -> Iterator[str]:

@@ -105,8 +105,8 @@ def _identity(pointer: Pointer) -> str | None:
     """Returns the md5, or of an address that was not fetched what its server said of it."""
     if pointer.md5:
         return pointer.md5
-    told = (pointer.unknown.get(key) for key in ("url", "etag", "version", "modified"))
-    return " ".join(str(part) for part in told if part) or None
+    told = (pointer.url, pointer.etag, pointer.version, pointer.modified)
+    return " ".join(part for part in told if part) or None
 
 
 def _rest(pointer: Pointer) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ trusted before it has been checked here.
 from __future__ import annotations
 
 import re
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -42,6 +42,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A stored record. `unknown` holds the fields that this version does not know."""
 
     unknown: dict[str, Any] = msgspec.field(default_factory=dict, name="$unknown")
+
+    WRITTEN_IF_SET: ClassVar[frozenset[str]] = frozenset()
+    """Fields that came later, or are rare: what has none of them says nothing of them."""
 
     def document(self) -> dict[str, Any]:
         """Returns the record as an object of JSON types."""
@@ -81,15 +84,30 @@ class Pointer(Record, frozen=True, kw_only=True):
     """An input or output: its path, DVC hash (md5, `.dir` for folders) and size in bytes."""
 
     path: str
-    md5: str
-    size: int
+    md5: str | None
+    """None only for an address whose content was not fetched; so is `size`."""
+    size: int | None
     kind: str | None = None
     name: str | None = None
     role: str | None = None
     files: int | None = None
     stored: str | None = None
-    """"git": a blob in the run's files/; "dvc": an object of the data store."""
+    """"git": a blob in the run's files/; "dvc": an object of the data store; None: the
+    hash is all that was kept."""
     origin: str | None = None
+    """Of an input: "dvc", "file", "glob", "url" or "memory"."""
+    url: str | None = None
+    """The address, without credentials; `etag`, `version` and `modified` are what its
+    server said of the content."""
+    etag: str | None = None
+    version: str | None = None
+    modified: str | None = None
+    content: str | None = None
+    """Of a table in memory: the digest of its values, however they are stored."""
+    profile: dict[str, Any] | None = None
+    """{"rows": …, "columns": …}; the whole profile stands in profiles/ on the branch."""
+
+    WRITTEN_IF_SET = frozenset({"url", "etag", "version", "modified", "content", "profile"})
 
 
 class Run(Record, frozen=True, kw_only=True):
@@ -116,6 +134,8 @@ class Run(Record, frozen=True, kw_only=True):
     outputs: list[Pointer] = msgspec.field(default_factory=list)
     deleted: str | None = None
     """When a fact deleted it; never stored in run.json."""
+
+    WRITTEN_IF_SET = frozenset({"note", "error", "deleted"})
 
     @property
     def duration(self) -> float | None:
@@ -176,6 +196,8 @@ def _plain(record: Record) -> dict[str, Any]:
     for field in record.__struct_fields__:
         if field != "unknown":
             value = getattr(record, field)
+            if value is None and field in record.WRITTEN_IF_SET:
+                continue
             if isinstance(value, Record):
                 value = _plain(value)
             elif isinstance(value, list) and value and isinstance(value[0], Record):
@@ -203,9 +225,6 @@ def run_document(run: Run) -> dict[str, Any]:
         key: _plain(metric) | {part: pack_number(getattr(metric, part)) for part in _NUMBERS}
         for key, metric in run.metrics.items()
     }
-    for field in ("note", "error", "deleted"):
-        if plain[field] is None:
-            del plain[field]
     return plain
 
 
@@ -271,10 +290,15 @@ def _check_run(run: Run) -> None:
 
 def _check_pointer(pointer: Pointer) -> None:
     names.artifact_path(pointer.path)
-    if not _MD5.fullmatch(pointer.md5):
-        raise Invalid(f"{names.shown(pointer.md5)} is not a hash")
-    if pointer.size < 0:
-        raise Invalid(f"{pointer.size} bytes are no size")
+    is_address = pointer.origin == "url" and pointer.url and pointer.stored is None
+    if (pointer.md5 is None or pointer.size is None) and not is_address:
+        raise Invalid(f"{names.shown(pointer.path)} has no hash or size")
+    for digest in (pointer.md5, pointer.content):
+        if digest is not None and not _MD5.fullmatch(digest):
+            raise Invalid(f"{names.shown(digest)} is not a hash")
+    for count in (pointer.size, pointer.files):
+        if count is not None and count < 0:
+            raise Invalid(f"{count} is no size and no number of files")
 
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")

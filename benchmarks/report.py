@@ -121,8 +121,11 @@ def _target(line: Line) -> str:
 def _verdict(line: Line) -> str:
     if line.met is not False:
         return "met" if line.met else ""
-    busy = line.kind != "size" and line.others is not None and line.others > 0.15
-    return "**missed**" + (f", others had {line.others:.0%} of the cores" if busy else "")
+    text = "**missed**"
+    if line.kind != "size" and line.others is not None and line.others > 0.15:
+        best = max(line.ours) if line.kind == "rate" else min(line.ours)
+        text += f"; at best {_number(best)}, and others had {line.others:.0%} of the cores"
+    return text
 
 
 def _comparison(line: Line, peer: str) -> str:

@@ -234,13 +234,15 @@ def _tree(db: sqlite3.Connection) -> str | None:
 
 
 def _columns(db: sqlite3.Connection, fields: Sequence[Field]) -> tuple[list[str], list[list[Any]]]:
-    rows = db.execute("select number, id from run order by number").fetchall()
-    position = {number: index for index, (number, _) in enumerate(rows)}
+    keys = ["number", "id", *(field.key for field in fields if field.kind == "attribute")]
+    # One pass over the table for all of them: its rows are wide.
+    rows = db.execute(f"select {', '.join(map(_quoted, keys))} from run order by number").fetchall()
+    numbers, ids, *attributes = map(list, zip(*rows, strict=True)) if rows else [[] for _ in keys]
+    position = {number: index for index, number in enumerate(numbers)}
     found: list[list[Any]] = []
     for field in fields:
         if field.kind == "attribute":
-            cells = db.execute(f'select "{field.key}" from run order by number')
-            found.append([value for (value,) in cells])
+            found.append(attributes.pop(0))
             continue
         column: list[Any] = [None] * len(rows)
         table, name = ("metric", field.part) if field.kind == "metric" else ("value", "value")
@@ -251,7 +253,11 @@ def _columns(db: sqlite3.Connection, fields: Sequence[Field]) -> tuple[list[str]
         for run, value in cells:
             column[position[run]] = json.loads(value) if type(value) is bytes else value
         found.append(column)
-    return [run_id for _, run_id in rows], found
+    return ids, found
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
 
 
 def _place(row: Row) -> tuple[int, int]:

@@ -44,12 +44,15 @@ if TYPE_CHECKING:
     )
     from mlgit.tracking.api import (
         log_artifact,
+        log_artifacts,
         log_batch,
         log_dict,
         log_figure,
         log_image,
+        log_input,
         log_metric,
         log_metrics,
+        log_model,
         log_param,
         log_params,
         log_table,
@@ -72,8 +75,9 @@ _ROOMS = {
     "mlgit.reading": ("Runs SavedRun experiments get_run runs"),
     "mlgit.tracking.active": ("ActiveRun"),
     "mlgit.tracking.api": (
-        "log_artifact log_batch log_dict log_figure log_image log_metric log_metrics "
-        "log_param log_params log_table log_text set_note set_tag set_tags"
+        "log_artifact log_artifacts log_batch log_dict log_figure log_image log_input "
+        "log_metric log_metrics log_model log_param log_params log_table log_text "
+        "set_note set_tag set_tags"
     ),
     "mlgit.tracking.session": ("active_run end_run start_run"),
 }
@@ -98,12 +102,15 @@ __all__ = [
     "experiments",
     "get_run",
     "log_artifact",
+    "log_artifacts",
     "log_batch",
     "log_dict",
     "log_figure",
     "log_image",
+    "log_input",
     "log_metric",
     "log_metrics",
+    "log_model",
     "log_param",
     "log_params",
     "log_table",

@@ -179,17 +179,28 @@ def environment_file(digest: str) -> str:
     return f"environments/{digest}.json"
 
 
+def profile_folder(md5: str) -> str:
+    """Returns the folder with the profiles of one content, named by its md5."""
+    return f"profiles/{md5}"
+
+
+def profile_file(md5: str, digest: str) -> str:
+    """Returns the file of a profile, named by the SHA-256 of its own bytes."""
+    return f"{profile_folder(md5)}/{digest}.json"
+
+
 class Place(NamedTuple):
     """What a path on the branch is: of which thing, and which part of it."""
 
-    kind: str  # "run", "experiment", "remote", "environment", "mark" or "other"
-    owner: str  # run id, experiment's or remote's name, environment hash; "" for the rest
+    kind: str  # "run", "experiment", "remote", "environment", "profile", "mark" or "other"
+    owner: str  # run id, experiment's or remote's name, environment's or data's hash; else ""
     part: str  # the path below the owner's folder
 
 
 _RUN_PLACE = re.compile(r"runs/(\d{4}/\d\d/\d\d)/([^/]+)/(.+)")
 _EXPERIMENT_PLACE = re.compile(r"experiments/([^/]+)/(.+)")
 _REMOTE_PLACE = re.compile(r"remotes/([^/]+)/(.+)")
+_PROFILE_PLACE = re.compile(r"profiles/([0-9a-f]{32}(?:\.dir)?)/([0-9a-f]{64}\.json)")
 _ENVIRONMENT_PLACE = re.compile(r"environments/([0-9a-f]{64})\.json")
 
 
@@ -218,6 +229,8 @@ def place(path: str) -> Place:
             return Place("remote", name, part)
     elif match := _ENVIRONMENT_PLACE.fullmatch(path):
         return Place("environment", match[1], "")
+    elif match := _PROFILE_PLACE.fullmatch(path):
+        return Place("profile", match[1], match[2])
     elif path == MARK:
         return Place("mark", "", "")
     return Place("other", "", path)

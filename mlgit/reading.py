@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlgit import records, saved
@@ -96,24 +97,48 @@ class SavedRun:
         points = rows(found[metric])
         return [Point(step, ms / 1000, value) for step, ms, value in points]
 
+    @property
+    def inputs(self) -> list[records.Pointer]:
+        """What the run read: path, md5, size, role and name of each input."""
+        return list(self.record.inputs)
+
     def artifacts(self) -> list[str]:
         """Returns the paths of the run's artifacts."""
         return [pointer.path for pointer in self.record.outputs if pointer.kind != "history"]
 
     def read(self, path: str) -> bytes:
-        """Returns an artifact's bytes.
+        """Returns an artifact's bytes, fetched from the data remote if they are not here.
+
+        `path` may lead into a folder that was logged as one: "model/weights.bin".
 
         Raises:
-            NotFound: the run has no artifact at this path.
+            NotFound: the run has no artifact at this path, or its bytes are nowhere.
+            Unreadable: they are not the bytes that were logged.
+            RemoteFailed: the data remote cannot be reached.
         """
+        from mlgit import artifacts
+
         with Ledger(self._repository) as ledger:
-            found = saved.artifacts(ledger, self.record)
-        if path not in found:
-            raise NotFound(
-                f"the run {self.id} has no artifact {path!r}",
-                "it has " + (", ".join(sorted(found)) or "none"),
-            )
-        return found[path]
+            return artifacts.read(ledger, self.record, path)
+
+    def download(self, path: str, to: str | os.PathLike[str]) -> Path:
+        """Writes an artifact, a file or a folder, to a new path and returns that path.
+
+        It is a copy of your own. If the very same is there already, nothing is written.
+
+        Raises:
+            NotFound: the run has no artifact at this path, or its bytes are nowhere.
+            Invalid: something else is at `to`.
+            Unreadable: they are not the bytes that were logged.
+            RemoteFailed: the data remote cannot be reached.
+            WriteFailed: it cannot be written; nothing is left behind.
+        """
+        from mlgit import artifacts
+
+        target = Path(to)
+        with Ledger(self._repository) as ledger:
+            artifacts.write(ledger, self.record, path, target)
+        return target
 
     def environment(self) -> dict[str, Any] | None:
         """Returns the packages and the machine of the run, or None if not captured."""

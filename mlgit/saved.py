@@ -45,18 +45,20 @@ def save(
     environment: dict[str, Any] | None = None,
     files: Mapping[str, bytes] | None = None,
     code: str | None = None,
+    extra: Mapping[str, bytes] | None = None,
 ) -> str:
     """Commits a run to the ledger and returns the commit.
 
-    `files` are its text artifacts by path; `code` is the commit or snapshot that
-    becomes the second parent. A history over 1 MiB goes whole to the data store,
-    and the branch keeps a reduced one that has the same extremes.
+    `files` are its small artifacts by path; `code` is the commit or snapshot that
+    becomes the second parent; `extra` are files of the branch that come with it. A
+    history over 1 MiB goes whole to the data store, and the branch keeps a reduced one
+    that has the same extremes.
 
     Raises:
         Invalid: the record is larger than a reader takes.
         WriteFailed, Unreadable: see `mlgit.ledger.append`; nothing changed.
     """
-    content: dict[str, bytes] = {}
+    content: dict[str, bytes] = dict(extra or {})
     outputs = list(run.outputs)
     for path, artifact in (files or {}).items():
         content[names.artifact_file(run.id, path)] = artifact
@@ -91,7 +93,7 @@ def _pack_history(repository: Repository, history: History) -> tuple[bytes, Poin
     pointer = Pointer(
         path=names.METRICS_FILE,
         kind="history",
-        md5=data.put(repository.state / "data", whole),
+        md5=data.put(repository.data_store, whole),
         size=len(whole),
         stored="dvc",
     )
@@ -147,9 +149,10 @@ def add_facts(
     new: Mapping[str, Sequence[Fact]],
     headline: str,
     code: str | None = None,
+    extra: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Adds facts about runs, by run id, in one commit."""
-    files = {
+    """Adds facts about runs, by run id, in one commit; `extra` are files that come with them."""
+    files = dict(extra or {}) | {
         names.run_fact_file(run_id, fact.id): records.dump_fact(fact)
         for run_id, facts in new.items()
         for fact in facts
@@ -386,7 +389,7 @@ def history(ledger: Ledger, run: Run) -> History:
     stored = walk.read_file(ledger.reader, ledger.root, path, records.SIZE_LIMITS["metrics"])
     for pointer in run.outputs:
         if pointer.kind == "history" and pointer.stored == "dvc" and pointer.md5:
-            whole = data.load(ledger.repository.state / "data", pointer.md5)
+            whole = data.load(ledger.repository.data_store, pointer.md5)
             stored = stored if whole is None else whole
     found = histories.load(stored, path) if stored is not None else {}
     for later in walk.run_facts(ledger.reader, ledger.root, run.id):

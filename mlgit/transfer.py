@@ -53,7 +53,7 @@ def push(
         moved = Moved(0, 0, [], [])
         if wanted:
             with connect(remote) as connection:
-                moved = transfer.push(repository.state / "data", connection, wanted, progress)
+                moved = transfer.push(repository.data_store, connection, wanted, progress)
         unsent = sorted({*moved.absent, *moved.damaged})
         _write(note, {"tree": ledger.root, "unsent": unsent})
         return moved
@@ -75,7 +75,7 @@ def pull(
     with Ledger(repository) as ledger:
         remote = remotes.here(repository, remotes.find(ledger, name))
     with connect(remote) as connection:
-        return transfer.pull(repository.state / "data", connection, md5s, progress)
+        return transfer.pull(repository.data_store, connection, md5s, progress)
 
 
 def kept(ledger: Ledger, since: str | None = None) -> set[str]:

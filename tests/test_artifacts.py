@@ -15,7 +15,7 @@ import pytest
 from conftest import git
 
 import mlgit
-from mlgit import Invalid, MlgitWarning, names
+from mlgit import Invalid, MlgitWarning, NotFound, Unreadable, names
 from mlgit.tracking import artifacts
 
 LIMIT = 64 * 1024
@@ -263,27 +263,118 @@ def test_files(run: mlgit.ActiveRun, repo: Path) -> None:
     assert {pointer.size for pointer in found.record.outputs} == {LIMIT}
 
 
+def kept(found: mlgit.SavedRun) -> dict[str, str | None]:
+    return {pointer.path: pointer.stored for pointer in found.record.outputs}
+
+
+def test_small_texts_and_images_lie_on_the_branch_all_else_in_the_data_store(
+    run: mlgit.ActiveRun, repo: Path
+) -> None:
+    for name, content in {
+        "small.csv": b"a,b\n",
+        "empty": b"",
+        "large.csv": b"x" * (LIMIT + 1),
+        "weights.bin": b"\x00\x01",
+        "latin.txt": b"\xe9t\xe9",
+        "plot.png": PNG,
+    }.items():
+        (repo / name).write_bytes(content)
+        run.log_artifact(name)
+    run.log_text("x" * (LIMIT + 1), "long.txt")
+    run.log_text("\0", "nul.txt")
+    run.log_image(PNG + bytes(LIMIT), "large.png")
+    run.log_dict(["x" * LIMIT], "long.json")
+    found = saved(run)
+    on_branch = ["small.csv", "empty", "plot.png", "nul.txt"]
+    assert [path for path, stored in kept(found).items() if stored == "git"] == on_branch
+    assert {*kept(found).values()} == {"git", "dvc"}
+    assert found.read("large.csv") == b"x" * (LIMIT + 1)
+    assert found.read("weights.bin") == b"\x00\x01" and found.read("empty") == b""
+    tree = git("ls-tree", "-r", "--name-only", "mlgit").splitlines()
+    assert [path for path in tree if "/files/" in path] == sorted(
+        names.artifact_file(run.id, path) for path in on_branch
+    )
+
+
+def test_a_folder_is_one_artifact_and_its_files_can_be_read(
+    run: mlgit.ActiveRun, repo: Path
+) -> None:
+    (repo / "out/deep").mkdir(parents=True)
+    (repo / "out/a.txt").write_text("a")
+    (repo / "out/deep/b.bin").write_bytes(b"\0b")
+    run.log_artifact("out/")
+    run.log_artifacts(["train.py", repo / "out"], "copies")
+    run.log_artifacts("out", "again")
+    found = saved(run)
+    assert found.artifacts() == ["out", "copies/train.py", "copies/out", "again"]
+    first, _, second, third = found.record.outputs
+    assert first.md5 == second.md5 == third.md5
+    assert (first.kind, first.files, first.size, first.stored) == ("folder", 2, 3, "dvc")
+    assert found.read("out/deep/b.bin") == b"\0b"
+    with pytest.raises(NotFound, match="is a folder"):
+        found.read("out")
+    with pytest.raises(NotFound, match="the artifact out has no file 'c'"):
+        found.read("out/c")
+    with pytest.raises(NotFound, match="has no artifact 'ou'"):
+        found.read("ou")
+    assert found.download("out", repo / "copy") == repo / "copy"
+    assert (repo / "copy/deep/b.bin").read_bytes() == b"\0b"
+    found.download("out", repo / "copy")  # it is there
+    (repo / "copy/a.txt").write_text("mine")
+    with pytest.raises(Invalid, match="is there already"):
+        found.download("out", repo / "copy")
+    found.download("out/a.txt", repo / "one/a.txt")
+    assert (repo / "one/a.txt").read_text() == "a"
+    found.download("copies/train.py", repo / "one/train.py")
+    assert (repo / "one/train.py").read_text() == (repo / "train.py").read_text()
+
+
+def test_a_model_is_a_file_or_folder_in_the_data_store(run: mlgit.ActiveRun, repo: Path) -> None:
+    (repo / "m").mkdir()
+    (repo / "m/weights.txt").write_text("0.5")
+    run.log_model(repo / "m")
+    run.log_model("m/weights.txt", "small")
+    with pytest.raises(Invalid, match=r"log_model takes the file or folder .*not a dict"):
+        run.log_model({})  # type: ignore[arg-type]
+    found = saved(run)
+    assert kept(found) == {"model": "dvc", "small": "dvc"}
+    assert {pointer.kind for pointer in found.record.outputs} == {"model"}
+    assert found.read("model/weights.txt") == found.read("small") == b"0.5"
+
+
 def test_files_that_cannot_be_kept(run: mlgit.ActiveRun, repo: Path) -> None:
-    (repo / "large.bin").write_bytes(bytes(LIMIT + 1))
     os.mkfifo(repo / "pipe")
+    (repo / "loop").symlink_to("loop")
     for file, reason in {
-        "large.bin": "has 65,537 bytes, and the branch keeps up to 65,536",
         "nowhere.txt": "No such file or directory",
-        ".": "is a folder",
         "README.md/x": "Not a directory",
         "pipe": "is not a plain file",
+        "loop": "Too many levels of symbolic links",
+        "nul\0": "null byte",
+        "x" * 300: "File name too long",
     }.items():
-        with pytest.raises(Invalid, match=reason):
-            run.log_artifact(file, "a.bin")
-    for log in (
-        lambda: run.log_text("x" * (LIMIT + 1), "a.txt"),
-        lambda: run.log_dict(["x" * LIMIT], "a.json"),
-        lambda: run.log_image(bytes(LIMIT + 1), "a.png"),
-    ):
-        with pytest.raises(Invalid, match="bytes, and the branch keeps up to 65,536"):
-            log()
+        for log in (run.log_artifact, run.log_model):
+            with pytest.raises(Invalid, match=reason):
+                log(file, "a.bin")
     assert not (repo / ".git/mlgit/live" / f"{run.id}.files").exists()
     assert saved(run).artifacts() == []
+
+
+def test_an_altered_object_is_not_handed_out(run: mlgit.ActiveRun, repo: Path) -> None:
+    (repo / "m.bin").write_bytes(b"\0model")
+    run.log_model("m.bin")
+    found = saved(run)
+    (lying,) = (repo / ".git/mlgit/data/files").rglob("*/??????????????????????????????")
+    lying.chmod(0o644)
+    lying.write_bytes(b"\0other")
+    with pytest.raises(Unreadable, match="was altered"):
+        found.read("model")
+    with pytest.raises(Unreadable, match="was altered"):
+        found.download("model", repo / "copy")
+    assert not (repo / "copy").exists()
+    lying.unlink()
+    with pytest.raises(NotFound, match="is not on this machine, and there is no data remote"):
+        found.read("model")
 
 
 PATHS = ["../a", "/etc/passwd", "a/../../b", "..", ".", "a//b", "", ".git/hooks/x", "a\\b", "a\nb"]

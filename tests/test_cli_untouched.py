@@ -24,6 +24,8 @@ COMMANDS = [
     "diff baseline boosted",
     "diff boosted diverged --code",
     "lineage train.py",
+    "artifacts ls boosted",
+    "artifacts get boosted -o ../out",
     "data ls",
     "data show train.py",
     "data diff train.py new.py",

@@ -22,7 +22,7 @@ from peers import dvc, stored_objects
 from mlgit.data import copying, dvc_repo, hashing, ingest, pointers, store
 from mlgit.data.hashing import Hash, Member
 from mlgit.data.state import State, open_state
-from mlgit.errors import Invalid, Unreadable, WriteFailed
+from mlgit.errors import Invalid, MlgitWarning, Unreadable, WriteFailed
 
 HELLO = "5d41402abc4b2a76b9719d911017c592"
 
@@ -284,7 +284,10 @@ def test_a_file_that_changes_while_it_is_read_gives_a_consistent_object(
     thread = threading.Thread(target=scribble)
     thread.start()
     try:
-        with open_state(tmp_path / "state.sqlite") as state:
+        with (
+            open_state(tmp_path / "state.sqlite") as state,
+            pytest.warns(MlgitWarning, match="changed while it was read"),
+        ):
             hashes = {ingest.take(place, path, state).md5 for _ in range(3)}
             assert state.known(path.stat()) is None
     finally:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import git
 
-from mlgit import names, records, saved
+from mlgit import names, profiles, records, saved
 from mlgit.ledger import Ledger, open_repository
 from mlgit.records import Metric, Person, Pointer, Run, Source
 from mlgit.records.history import dump, load, rows
@@ -32,7 +32,9 @@ MINIMAL = "01kb2tmptrn08ya8w390xamvdt"
 REDUCED = "01kb2y2jerefxx00qd2t9e92ew"
 DELETED = "01kb31ge2rhjr2kdq1sykc37c8"
 HIDDEN, SHOWN = "01kb31phcrjrebepgmhy3sr0ye", "01kbaed06rrfjs7vx2nn10ww03"
+DATA, VALIDATION = "01kcgngse09tm9ec9q996h16z0", "01kcgq7q80wnnbybdrewffen76"
 DIED = "01kc8s9x0fr8m3x0c5t1w9y7zq"
+DIED_WITH_DATA = "01kck66jm0bdx42rzhzma29gkq"
 
 ADA = Person(name="Ada Example", email="ada@example.org")
 BO = Person(name="Bo Beispiel", email="bo@example.org")
@@ -165,6 +167,82 @@ EXPECTED = {
     ),
 }
 
+TRAIN = Pointer(
+    path="data/2021-01.parquet",
+    md5="58f7622b863151fc9f4d51eff826db50",
+    size=1333519,
+    role="train",
+    origin="dvc",
+    stored="dvc",
+    profile={"rows": 76518, "columns": 20},
+)
+MODEL = Pointer(
+    path="model",
+    kind="model",
+    md5="a3cca2b2aa1e3b5b3b5aad99a8529074.dir",
+    size=91234,
+    files=5,
+    stored="dvc",
+)
+EXPECTED[DATA] = Run(
+    id=DATA,
+    experiment="nyc-taxi",
+    name="with data",
+    status="finished",
+    started="2025-12-15T09:30:00.000000Z",
+    ended="2025-12-15T09:31:00.000000Z",
+    by=ADA,
+    inputs=[
+        TRAIN,
+        Pointer(
+            path="images",
+            name="images/*.png",
+            md5="0f1a8f2c5b9f3bd5a9d1e6a4e1f3a0bb.dir",
+            size=52,
+            files=2,
+            origin="glob",
+            stored="dvc",
+        ),
+        Pointer(
+            path="zones.csv",
+            name="zones",
+            md5=None,
+            size=12322,
+            origin="url",
+            url="https://example.org/zones.csv",
+            etag='"5f-1"',
+            modified="Sun, 22 Nov 2025 20:00:00 GMT",
+        ),
+        Pointer(
+            path="trips.parquet",
+            md5=None,
+            size=None,
+            origin="url",
+            url="s3://example/trips.parquet",
+            version="3/L4kqtJlcpXroDTDmJ",
+        ),
+        Pointer(
+            path="table",
+            md5="9e107d9d372bb6826bd81d3542a419d6",
+            size=None,
+            role="validation",
+            origin="memory",
+            content="9e107d9d372bb6826bd81d3542a419d6",
+            profile={"rows": 61921, "columns": 3},
+        ),
+    ],
+    outputs=[
+        MODEL,
+        Pointer(
+            path="predictions.parquet",
+            kind="file",
+            md5="d41d8cd98f00b204e9800998ecf8427e",
+            size=0,
+            stored="dvc",
+        ),
+    ],
+)
+
 # What the facts of FULL make of it, oldest first.
 FOLDED = {
     "name": "baseline, longer",
@@ -272,10 +350,10 @@ def test_an_environment_is_named_by_its_bytes() -> None:
 def test_the_ledger_lists_its_runs(ledger: Ledger) -> None:
     problems: list[str] = []
     found = saved.select(ledger, warn=problems.append)
-    assert [run.id for run in found] == [SHOWN, REDUCED, MINIMAL, FULL]
+    assert [run.id for run in found] == [DATA, SHOWN, REDUCED, MINIMAL, FULL]
     assert problems == []
     assert [run.id for run in saved.select(ledger, deleted=True)] == [HIDDEN, DELETED]
-    assert [run.id for run in saved.select(ledger, limit=9)] == [SHOWN, REDUCED, MINIMAL, FULL]
+    assert [run.id for run in saved.select(ledger, limit=9)] == [run.id for run in found]
     where = "params.seed = 36893488147419103232 and metrics.rmse.min = 6.5"
     assert [run.id for run in saved.select(ledger, where)] == [FULL]
 
@@ -286,6 +364,19 @@ def test_later_facts_are_folded_in(ledger: Ledger) -> None:
         assert repr(getattr(run, field)) == repr(value), field
     assert run.outputs == [*EXPECTED[FULL].outputs, CHECK]
     assert saved.find(ledger, DELETED).deleted == "2025-11-28T13:14:57.416000Z"
+
+
+def test_a_run_has_the_inputs_that_facts_add(ledger: Ledger) -> None:
+    *first, added = saved.find(ledger, DATA).inputs
+    assert first == EXPECTED[DATA].inputs
+    assert (added.path, added.role, added.stored) == ("data/2021-02.parquet", "validation", None)
+
+
+def test_a_profile_is_read(ledger: Ledger) -> None:
+    profile = profiles.find(ledger, str(TRAIN.md5))
+    assert profile and (profile["rows"], profile["later"]) == (76518, {"field": 1})
+    assert profile["columns"][1]["max"] == "9223372036854775807"
+    assert profiles.find(ledger, str(MODEL.md5)) is None
 
 
 def test_a_history_goes_on_where_facts_say(ledger: Ledger) -> None:
@@ -360,7 +451,9 @@ def test_a_journal_is_read(died: Path) -> None:
 
 def test_a_journal_can_be_recovered(repo: Path) -> None:
     state = open_repository(repo).state
-    shutil.copytree(V1 / "live", state / "live")
+    shutil.copytree(
+        V1 / "live", state / "live", ignore=shutil.ignore_patterns(f"{DIED_WITH_DATA}*")
+    )
     finish.recover(open_repository(repo), state / "live" / f"{DIED}.jsonl")
     with Ledger(repo) as opened:
         run = saved.find(opened, DIED)
@@ -368,6 +461,14 @@ def test_a_journal_can_be_recovered(repo: Path) -> None:
         environment = {"python": {"version": "3.11.7", "implementation": "CPython"}}
         assert saved.environment(opened, run) == environment
     assert list((state / "live").iterdir()) == []
+
+
+def test_a_journal_with_data_is_read(died: Path) -> None:
+    story = journal.read(died.with_name(f"{DIED_WITH_DATA}.jsonl"))
+    run = finish.record(story, touched=1_765_526_400.0)
+    assert [pointer.role for pointer in run.inputs] == ["train"]
+    assert run.outputs == [MODEL]
+    assert [*story.profiles] == [TRAIN.md5] and story.cut == 1
 
 
 def test_the_samples_need_nothing_but_git(branch: Path) -> None:

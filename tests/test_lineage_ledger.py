@@ -14,11 +14,11 @@ from conftest import add_runs, git, make_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlgit import saved
+from mlgit import profiles, saved
 from mlgit.data import store
 from mlgit.data.hashing import Member, format_manifest
 from mlgit.errors import NotFound
-from mlgit.ledger import Ledger, open_repository, pointers
+from mlgit.ledger import Ledger, append, open_repository, pointers
 from mlgit.lineage import datasets, stages
 from mlgit.lineage.collect import LedgerSource
 from mlgit.lineage.trace import Lineage, trace
@@ -510,8 +510,12 @@ def test_datasets_are_listed_with_their_versions(chain: Lab) -> None:
 def test_two_versions_are_compared_by_files_and_profile(lab: Lab) -> None:
     def version(files: dict[str, bytes], mean: float) -> Pointer:
         columns = [{"name": "age", "type": "int64", "mean": mean, "std": 1.0, "nulls": 0}]
+        pointer = lab.folder("images", files)
         profile = {"format": 1, "rows": len(files), "columns": columns}
-        return lab.folder("images", files, unknown={"profile": profile})
+        with Ledger(lab.path) as ledger:
+            written = profiles.files(ledger, {str(pointer.md5): profile})
+        append(ledger.repository, written, "a profile\n")
+        return pointer
 
     before = version({"same": b"s", "gone": b"g", "more": b"m", "other": b"1"}, 1.5)
     after = version({"same": b"s", "new": b"n", "other": b"22"}, 2.5)

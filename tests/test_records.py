@@ -406,6 +406,12 @@ def test_a_field_is_of_its_type_or_the_run_is_refused(field: str) -> None:
         ({"inputs/0/content": "../x"}, "not a hash"),
         ({"inputs/0/md5": None}, "no hash or size"),
         ({"inputs/0/size": None, "inputs/0/origin": "url"}, "no hash or size"),
+        ({"inputs/0/size": None, "inputs/0/origin": "memory"}, "no hash or size"),
+        (
+            {f"inputs/0/{name}": None for name in ("md5", "stored")}
+            | {"inputs/0/origin": "memory"},
+            "no hash or size",
+        ),
         ({"params": {"p": {"$int": "x"}}}, "not an integer"),
         ({"params": {"p": {"$int": "9" * 1001}}}, "not an integer"),
         ({"params": {"p": [10**1000]}}, "not a number"),

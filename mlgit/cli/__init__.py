@@ -27,6 +27,7 @@ _COMMANDS = {
     "show": "show",
     "diff": "diff",
     "lineage": "lineage",
+    "artifacts": "artifacts",
     "data": "data",
     "note": "facts",
     "tag": "facts",

@@ -9,8 +9,8 @@ import math
 import re
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from mlgit import names, query, saved
 from mlgit.ledger.index import Progress, flat_params
 from mlgit.records import Run, pack, run_document
 from mlgit.records.canonical import pack_number
+
+if TYPE_CHECKING:
+    from mlgit.data.traffic import Traffic
 
 ABSENT = "-"
 
@@ -55,6 +58,23 @@ def progress(label: str) -> Progress:
         if sys.stderr.isatty() and time.monotonic() - started > 1:
             end = "\n" if done == total else ""
             click.echo(f"\r{label}: {done:,} of {total:,} runs{end}", err=True, nl=False)
+
+    return draw
+
+
+def transfer(label: str) -> Callable[[Traffic], None]:
+    """Returns a callback that draws how far a transfer is, once a second has passed."""
+    drawn = 0.0
+
+    def draw(now: Traffic) -> None:
+        nonlocal drawn
+        done = now.objects == now.of
+        is_due = now.seconds > 1 and (now.seconds - drawn > 0.1 or done)
+        if is_due and sys.stderr.isatty():
+            drawn = now.seconds
+            told = f"{now.objects:,} of {now.of:,} files, {size(now.bytes)} of {size(now.total)}"
+            line = f"{label}: {told}, {size(int(now.rate))}/s"
+            click.echo(f"\r{line:<79}" + "\n" * done, err=True, nl=False)
 
     return draw
 

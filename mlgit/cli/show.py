@@ -80,10 +80,9 @@ def _print_history(run: Run, history: History, metric: str, as_json: bool) -> No
 
 
 def _print_artifact(ledger: Ledger, run: Run, path: str) -> None:
-    found = saved.artifacts(ledger, run)
-    if path not in found:
-        raise _absent(run, "artifact", path, found)
-    content = found[path]
+    from mlgit import artifacts
+
+    content = artifacts.read(ledger, run, path)
     if not sys.stdout.isatty():
         click.echo(content, nl=False)
         return

@@ -33,7 +33,9 @@ class Found(NamedTuple):
 def find_root(path: Path) -> Path | None:
     """Returns the folder of the DVC repository that a path lies in, if it lies in one."""
     path = path.absolute()
-    return next((folder for folder in (path, *path.parents) if (folder / ".dvc").is_dir()), None)
+    return next(
+        (folder for folder in (path, *path.parents) if os.path.isdir(folder / ".dvc")), None
+    )
 
 
 def walk(folder: Path) -> Iterator[Found]:

@@ -30,12 +30,12 @@ _CHUNKS = 100_000  # statistics of column chunks; each takes a few microseconds
 _REST = "what follows cannot be read"
 
 
-def sample_file(path: Path, budget: Budget) -> Sample | None:
+def sample_file(path: Path, budget: Budget, suffix: str) -> Sample | None:
     """Returns the first rows of a Parquet, CSV, TSV or JSON Lines file, told by its suffix.
 
     None for any other, and for one that is damaged from the start.
     """
-    read = _READERS.get(path.suffix.lower())
+    read = _READERS.get(suffix.lower())
     try:
         return read(path, budget) if read and path.is_file() else None
     except TROUBLE:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -32,9 +33,12 @@ from mlgit.data.store import (
     writing,
 )
 from mlgit.data.threads import each
-from mlgit.errors import Invalid, MlgitError
+from mlgit.errors import Invalid, MlgitError, MlgitWarning
+
+T = TypeVar("T")
 
 _WORKERS = min(8, os.cpu_count() or 1)
+_READINGS = 3  # of a file that changes meanwhile
 _BATCH = 64  # small files are stored faster than they are handed to a thread
 
 
@@ -56,7 +60,7 @@ def take(
     """
     taker = _Taker(store, state, lenders, progress)
     sweep(store)
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return taker.take(str(path), taker.promised(path).get(""))
     files = sorted(walk(path))
     promised = taker.promised(path)
@@ -64,6 +68,20 @@ def take(
     found, manifest = _fold(files, hashes)
     put_manifest(store, manifest)
     return found
+
+
+def receive(store: Path, write: Callable[[Path], T]) -> tuple[Hash, T]:
+    """Stores what `write` writes to the new path it is given; returns its hash, and what it did.
+
+    Raises:
+        WriteFailed: the disk is full or read-only; no part of an object is left.
+    """
+    with writing(store) as beside:
+        told = write(beside)
+        found = hashing.hash_file(beside)
+        if not has(store, found.md5, found.size):
+            settle(store, beside, found.md5)
+    return found, told
 
 
 def put_manifest(store: Path, manifest: bytes) -> str:
@@ -83,7 +101,7 @@ def measure(path: Path, state: State, progress: Progress | None = None) -> Hash:
         Invalid: there is nothing at `path`, or a part of it cannot be read.
     """
     tell = one_at_a_time(progress)
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return _measure_file(str(path), state, tell)
     files = sorted(walk(path))
     return _fold(files, _each(lambda file: _measure_file(file.path, state, tell), files))[0]
@@ -141,7 +159,15 @@ class _Taker:
             found = copy(path, beside, self._progress)
             if not self._is_here(found.md5, found.size):
                 settle(self._store, beside, found.md5)
-        self._state.remember(before, _status(path), began, found.md5)
+        after = _status(path)
+        self._state.remember(before, after, began, found.md5)
+        if _has_changed(before, after):
+            warnings.warn(
+                f"{path} changed while it was read; what was kept is what was read, "
+                f"md5 {found.md5}",
+                MlgitWarning,
+                stacklevel=2,
+            )
         return found
 
     def _is_here(self, md5: str, size: int) -> bool:
@@ -173,26 +199,37 @@ class _Taker:
 
 
 def _measure_file(path: str, state: State, progress: Progress | None) -> Hash:
-    before = _status(path)
-    md5 = state.known(before)
-    if md5 is not None:
-        if progress:
-            progress(before.st_size)
-        return Hash(md5, before.st_size, None)
-    began = start(before)
-    found = hashing.hash_file(path, progress)
-    state.remember(before, _status(path), began, found.md5)
-    return found
+    for _ in range(_READINGS):
+        before = _status(path)
+        md5 = state.known(before)
+        if md5 is not None:
+            if progress:
+                progress(before.st_size)
+            return Hash(md5, before.st_size, None)
+        began = start(before)
+        found = hashing.hash_file(path, progress)
+        after = _status(path)
+        if not _has_changed(before, after):
+            state.remember(before, after, began, found.md5)
+            return found
+    # Half of one content and half of another may have been read, and nothing keeps it.
+    raise Invalid(f"{path} changes while it is read", "wait until it has been written")
+
+
+def _has_changed(before: os.stat_result, after: os.stat_result) -> bool:
+    return (before.st_size, before.st_mtime_ns, before.st_ino) != (
+        after.st_size,
+        after.st_mtime_ns,
+        after.st_ino,
+    )
 
 
 def _status(path: str) -> os.stat_result:
     try:
         return os.stat(path)
-    except OSError as error:
-        raise Invalid(f"cannot read {path}: {error.strerror}") from error
-
-
-T = TypeVar("T")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error  # a name with a NUL is no OSError
+        raise Invalid(f"cannot read {path}: {reason}") from error
 
 
 def _each(work: Callable[[T], Hash], items: Sequence[T]) -> list[Hash]:

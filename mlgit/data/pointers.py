@@ -7,6 +7,7 @@ a YAML library, because the user's may be anything.
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,7 +95,7 @@ def read_lock(
 def find_pointer(path: Path) -> Path | None:
     """Returns the `.dvc` file that tracks a path, if one stands beside it."""
     beside = path.parent / (path.name + ".dvc")
-    return beside if path.name and beside.is_file() else None
+    return beside if path.name and os.path.isfile(beside) else None
 
 
 def tracked_as(path: Path) -> Hash | None:

@@ -41,14 +41,18 @@ _NAME = 1000  # characters
 _NULLS, _RANGE, _MEAN = 0.01, 0.05, 0.1  # of the rows, of the range, of the standard deviation
 
 
-def profile_file(path: Path, seconds: float = 2.0, memory: int = MEMORY) -> dict[str, Any] | None:
+def profile_file(
+    path: Path, seconds: float = 2.0, memory: int = MEMORY, suffix: str | None = None
+) -> dict[str, Any] | None:
     """Returns the profile of a Parquet, CSV, TSV or JSON Lines file, told by its suffix.
+
+    `suffix` is that of an object of the data store, whose name has none.
 
     None for any other, for one that is damaged from the start, and where pyarrow is not
     installed. If it is complete, the same bytes and engine always give the same.
     """
     budget = start(seconds, memory)
-    sample = budget and sample_file(path, budget)
+    sample = budget and sample_file(path, budget, path.suffix if suffix is None else suffix)
     return _profile(sample, budget) if sample and budget else None
 
 

@@ -62,7 +62,7 @@ def put(folder: Path, content: bytes, suffix: str = "") -> str:
     Raises:
         WriteFailed: the disk is full or read-only; nothing is left behind.
     """
-    digest = _md5(content) + suffix
+    digest = md5_of(content) + suffix
     with contextlib.suppress(Unreadable):
         if load(folder, digest) is not None:
             return digest
@@ -85,7 +85,7 @@ def load(folder: Path, digest: str) -> bytes | None:
         return None
     except OSError as error:
         raise Unreadable(f"cannot read {path}: {error.strerror}") from error
-    if _md5(content) != digest.removesuffix(".dir"):
+    if md5_of(content) != digest.removesuffix(".dir"):
         raise altered(folder, digest)
     return content
 
@@ -175,7 +175,8 @@ def sweep(folder: Path) -> None:
                     os.unlink(entry)
 
 
-def _md5(content: bytes) -> str:
+def md5_of(content: bytes) -> str:
+    """Returns the md5 that names an object with these bytes."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 

@@ -156,6 +156,10 @@ def _edges(finite: Any) -> Any:
     low, high = finite.min().item(), finite.max().item()
     if low == high or not np.isfinite(float(high) - float(low)):
         return np.array([])
+    if finite.dtype.kind in "iu" and max(-low, high) > 2**53:
+        # As doubles, edges would lie beside the values: integers are compared as integers.
+        ends = {low + (high - low) * part // BINS for part in range(BINS + 1)}
+        return np.array(sorted(ends), finite.dtype)
     if finite.dtype.kind in "iu" and high - low < BINS:
         return np.arange(low, high + 2) - 0.5
     inner = np.percentile(finite[:: max(1, len(finite) // _SAMPLE)], [1, 99])

@@ -197,6 +197,11 @@ class Repository:
             self.share(folder)
         return folder
 
+    @property
+    def data_store(self) -> Path:
+        """Where the data store lies: `mlgit.data` keeps objects there. Need not exist."""
+        return self.common_dir / "mlgit" / "data"
+
     def share(self, folder: Path) -> None:
         """Lets those write to a folder of ours who may write to git's: `git init --shared`."""
         shared = self.config.get("core.sharedrepository", "umask").lower()

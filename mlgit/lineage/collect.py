@@ -36,7 +36,7 @@ class LedgerSource:
         self.pointers = ledger.index().pointers
         state = ledger.repository.common_dir / "mlgit"
         self._cache = Cache(state / "lineage.sqlite")
-        stores = [state / "data", *dvc_repo.caches(ledger.repository.start)]
+        stores = [ledger.repository.data_store, *dvc_repo.caches(ledger.repository.start)]
         self.folders = Folders(stores, self._cache)
         self._contents: dict[Direction, dict[str, int]] = {}
 

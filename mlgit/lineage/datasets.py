@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from mlgit import saved
-from mlgit.data import profiles
+from mlgit import profiles
+from mlgit.data.profiles import Difference as Change
+from mlgit.data.profiles import schema_difference
 from mlgit.errors import NotFound
 from mlgit.ledger.pointers import Pointers, Use, Version
 from mlgit.lineage.collect import LedgerSource
 from mlgit.lineage.find import find
 from mlgit.lineage.graph import Node
 from mlgit.names import shown
-
-_ASKED = 5  # runs that are asked for a profile, the newest first
 
 
 class Dataset(NamedTuple):
@@ -95,7 +94,7 @@ class Difference(NamedTuple):
     """None where one is no folder, or cannot be looked into."""
     rows: tuple[int | None, int | None]
     """As the profiles say that were recorded, None where they do not."""
-    columns: list[profiles.Difference]
+    columns: list[Change]
 
 
 def compare(source: LedgerSource, old: str, new: str) -> Difference:
@@ -111,8 +110,8 @@ def compare(source: LedgerSource, old: str, new: str) -> Difference:
         inside = [source.folders.members(node.key) for node in (before, after)]
         if None not in inside:
             files = _compared(*(dict(members or ()) for members in inside))
-    was, now = _profile(source, before.key), _profile(source, after.key)
-    columns = profiles.schema_difference(was, now) if was and now else []
+    was, now = (profiles.find(source.ledger, node.key) or {} for node in (before, after))
+    columns = schema_difference(was, now) if was and now else []
     return Difference(before, after, files, (_rows(was), _rows(now)), columns)
 
 
@@ -128,15 +127,3 @@ def _compared(was: dict[str, str], now: dict[str, str]) -> Files:
 def _rows(profile: dict[str, Any]) -> int | None:
     rows = profile.get("rows")
     return rows if isinstance(rows, int) else None
-
-
-def _profile(source: LedgerSource, md5: str) -> dict[str, Any]:
-    """Returns what a run recorded of a content's rows and columns."""
-    uses = source.pointers.find("hash", [md5], "input", "output")
-    newest = list(dict.fromkeys(use.run for use in uses))[:_ASKED]
-    for run in saved.load(source.ledger, newest):
-        for pointer in (*run.inputs, *run.outputs):
-            profile = getattr(pointer, "profile", None) or pointer.unknown.get("profile")
-            if pointer.md5 == md5 and isinstance(profile, dict):
-                return profile
-    return {}

@@ -22,6 +22,7 @@ from mlgit.records.schema import (
     dump_run,
     load_fact,
     load_mark,
+    load_pointer,
     load_run,
     run_document,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "fold_experiment",
     "load_fact",
     "load_mark",
+    "load_pointer",
     "load_run",
     "pack",
     "parse",

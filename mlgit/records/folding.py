@@ -27,6 +27,7 @@ def fold(run: Run, facts: Iterable[Fact]) -> Run:
         "params": dict(run.params),
         "metrics": dict(run.metrics),
         "tags": dict(run.tags),
+        "inputs": list(run.inputs),
         "outputs": {_slot(pointer): pointer for pointer in run.outputs},
     }
     applied = False
@@ -88,6 +89,12 @@ def _fold_artifact(state: dict[str, Any], fact: Fact) -> None:
     state["outputs"][_slot(pointer)] = pointer
 
 
+def _fold_input(state: dict[str, Any], fact: Fact) -> None:
+    pointer = load_pointer(fact.data["pointer"])
+    if pointer not in state["inputs"]:
+        state["inputs"].append(pointer)
+
+
 def _fold_resume(state: dict[str, Any], fact: Fact) -> None:
     status, ended, error = fact.data["status"], _str(fact.data["ended"]), fact.data.get("error")
     if status in STATUSES:
@@ -121,6 +128,7 @@ _RUN_FACTS: dict[str, Callable[[dict[str, Any], Fact], None]] = {
     "params": _fold_params,
     "metrics": _fold_metrics,
     "artifact": _fold_artifact,
+    "input": _fold_input,
     "resume": _fold_resume,
 }
 

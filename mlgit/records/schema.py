@@ -34,6 +34,7 @@ SIZE_LIMITS = {
     "metrics": 8 * 1024 * 1024,
     "fact": 8 * 1024 * 1024,
     "environment": 4 * 1024 * 1024,
+    "profile": 1024 * 1024,
     "file": 64 * 1024,
 }
 
@@ -85,8 +86,9 @@ class Pointer(Record, frozen=True, kw_only=True):
 
     path: str
     md5: str | None
-    """None only for an address whose content was not fetched; so is `size`."""
+    """None only for an address whose content was not fetched."""
     size: int | None
+    """None only for that, and for a table in memory of which the hash alone was kept."""
     kind: str | None = None
     name: str | None = None
     role: str | None = None
@@ -290,8 +292,9 @@ def _check_run(run: Run) -> None:
 
 def _check_pointer(pointer: Pointer) -> None:
     names.artifact_path(pointer.path)
-    is_address = pointer.origin == "url" and pointer.url and pointer.stored is None
-    if (pointer.md5 is None or pointer.size is None) and not is_address:
+    is_address = pointer.origin == "url" and pointer.url
+    is_here = pointer.stored is not None or not (is_address or pointer.origin == "memory")
+    if (pointer.size is None and is_here) or (pointer.md5 is None and (is_here or not is_address)):
         raise Invalid(f"{names.shown(pointer.path)} has no hash or size")
     for digest in (pointer.md5, pointer.content):
         if digest is not None and not _MD5.fullmatch(digest):

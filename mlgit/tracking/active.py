@@ -19,8 +19,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import msgspec
+
 from mlgit import names, records
+from mlgit.data import put
 from mlgit.errors import Invalid, WrongState
+from mlgit.ledger import Repository
+from mlgit.records import Pointer
 from mlgit.records.canonical import BIG, Number, pack_number
 from mlgit.tracking import artifacts
 from mlgit.tracking.journal import Journal, one_line
@@ -44,6 +49,7 @@ class ActiveRun:
 
     def __init__(
         self,
+        repository: Repository,
         run_id: str,
         experiment: str,
         name: str | None,
@@ -56,6 +62,7 @@ class ActiveRun:
         self.name = name
         self.started = started
         self.outer = outer  # active again when this one has ended
+        self._repository = repository
         self._journal = journal
         self._pid = os.getpid()
         self._lock = threading.RLock()
@@ -259,53 +266,162 @@ class ActiveRun:
     # --- artifacts -----------------------------------------------------------------------
 
     def log_text(self, text: str, path: str) -> None:
-        """Logs a text as the artifact `path`, up to 64 KiB."""
-        self._keep(path, "text", lambda path: artifacts.from_text(text))
+        """Logs a text as the artifact `path`."""
+        self._log(path, "text", lambda path: artifacts.from_text(text))
 
     def log_dict(self, value: Any, path: str) -> None:
-        """Logs a JSON value as the artifact `path`, up to 64 KiB."""
-        self._keep(path, "json", lambda path: artifacts.from_json(value))
+        """Logs a JSON value as the artifact `path`."""
+        self._log(path, "json", lambda path: artifacts.from_json(value))
 
     def log_figure(self, figure: Any, path: str) -> None:
-        """Logs a figure as the artifact `path`, in the format of its suffix, up to 64 KiB.
+        """Logs a figure as the artifact `path`, in the format of its suffix.
 
         matplotlib's go to .png, .svg or .pdf; plotly's and Altair's to .html or .json.
         """
-        self._keep(path, "figure", lambda path: artifacts.from_figure(figure, path))
+        self._log(path, "figure", lambda path: artifacts.from_figure(figure, path))
 
     def log_image(self, image: Any, path: str) -> None:
-        """Logs a PIL image, an array or encoded bytes as the artifact `path`, up to 64 KiB."""
-        self._keep(path, "image", lambda path: artifacts.from_image(image, path))
+        """Logs a PIL image, an array or encoded bytes as the artifact `path`."""
+        self._log(path, "image", lambda path: artifacts.from_image(image, path))
 
     def log_table(self, table: Any, path: str) -> None:
-        """Logs a data frame, list of dicts or dict of columns as CSV (or .json), up to 64 KiB."""
-        self._keep(path, "table", lambda path: artifacts.from_table(table, path))
+        """Logs a data frame, list of dicts or dict of columns as CSV (or .json)."""
+        self._log(path, "table", lambda path: artifacts.from_table(table, path))
 
     def log_artifact(self, file: str | os.PathLike[str], path: str | None = None) -> None:
-        """Logs a file as the artifact `path`, by default under its own name, up to 64 KiB.
+        """Logs a file or folder as the artifact `path`, by default under its own name.
+
+        Texts and images up to 64 KiB lie on the branch, all else in the data store, a
+        folder as one thing. It is a copy: what happens to the file later changes nothing.
 
         Raises:
-            Invalid: there is no such file, it is a folder, or it is larger.
+            Invalid: there is no such file, or it cannot be read.
+            WriteFailed: it cannot be stored; nothing of it is left.
         """
         source = Path(file)
-        path = source.name if path is None else path
-        self._keep(path, "file", lambda path: artifacts.from_file(source, path))
+        path = self._begin_artifact(artifacts.name_of(source) if path is None else path)
+        content = artifacts.small_file(source)
+        if content is not None:
+            self._keep(path, "file", content)
+        else:
+            self._store(path, "folder" if source.is_dir() else "file", source)
 
-    def _keep(self, path: str, kind: str, content: Callable[[str], bytes]) -> None:
+    def log_artifacts(
+        self,
+        files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        path: str | None = None,
+    ) -> None:
+        """Logs several files, each under its own name, in the folder `path` if there is one.
+
+        A folder is one artifact, as in `log_artifact`, with all that is in it.
+        """
+        if isinstance(files, (str, os.PathLike)):
+            self.log_artifact(files, path)
+            return
+        for file in files:
+            name = artifacts.name_of(Path(file))
+            self.log_artifact(file, f"{path}/{name}" if path else name)
+
+    def log_model(self, model: str | os.PathLike[str], path: str = "model") -> None:
+        """Logs the file or folder that a model was saved to, as the artifact `path`.
+
+        It lies in the data store; its DVC hash is the model's identity.
+
+        Raises:
+            Invalid: this is no path, there is no such file, or it cannot be read.
+            WriteFailed: it cannot be stored; nothing of it is left.
+        """
+        if not isinstance(model, (str, os.PathLike)):
+            raise Invalid(
+                f"log_model takes the file or folder a model was saved to, "
+                f"not a {type(model).__name__}",
+                "save it first with its own library, and pass the path",
+            )
+        self._store(self._begin_artifact(path), "model", Path(model))
+
+    def _begin_artifact(self, path: str) -> str:
         self._check_running("an artifact")
-        path = names.artifact_path(path)
+        return names.artifact_path(path)
+
+    def _log(self, path: str, kind: str, content: Callable[[str], bytes]) -> None:
+        path = self._begin_artifact(path)
         data = content(path)
-        artifacts.check_size(path, len(data))
+        if artifacts.is_small(data, kind):
+            self._keep(path, kind, data)
+        else:
+            md5 = put(self._repository.data_store, data)
+            self._point(Pointer(path=path, kind=kind, md5=md5, size=len(data), stored="dvc"))
+
+    def _keep(self, path: str, kind: str, content: bytes) -> None:
+        """Keeps what is small beside the journal; it will lie on the branch."""
         with self._lock:
-            self._check_running("an artifact")
-            for other in self._artifacts:
-                if other.startswith(f"{path}/") or path.startswith(f"{other}/"):
-                    raise Invalid(
-                        f"the artifact path {path} would be a file and a folder, because of {other}"
-                    )
-            digest = self._journal.keep_file(data)
+            self._check_artifact(path)
+            digest = self._journal.keep_file(content)
             self._journal.append(f'["a",{_line(path)},{_line(kind)},{_line(digest)}]')
             self._artifacts.add(path)
+
+    def _store(self, path: str, kind: str, source: Path) -> None:
+        """Keeps a file or folder in the data store."""
+        from mlgit.tracking import inputs
+
+        found = inputs.take(self._repository, source)
+        self._point(Pointer(path=path, kind=kind, stored="dvc", **found._asdict()))
+
+    def _point(self, pointer: Pointer) -> None:
+        with self._lock:
+            self._check_artifact(pointer.path)
+            self._journal.append(f'["o",{_line(pointer.document())}]')
+            self._artifacts.add(pointer.path)
+
+    def _check_artifact(self, path: str) -> None:
+        self._check_running("an artifact")
+        for other in self._artifacts:
+            if other.startswith(f"{path}/") or path.startswith(f"{other}/"):
+                raise Invalid(
+                    f"the artifact path {path} would be a file and a folder, because of {other}"
+                )
+
+    # --- inputs --------------------------------------------------------------------------
+
+    def log_input(
+        self,
+        source: Any,
+        role: str | None = None,
+        name: str | None = None,
+        *,
+        keep: bool = True,
+        fetch: bool = False,
+    ) -> Pointer:
+        """Logs what the run reads, by its exact content, and returns the pointer to it.
+
+        Args:
+            source: a file, a folder, a pattern such as "data/*.csv", an http(s) or S3
+                address, a table (pandas, polars, Arrow) or an array (numpy, scipy.sparse).
+            role: what it is used for, as "train" or "validation".
+            name: what the dataset is called; otherwise its path.
+            keep: store the bytes, so that they can be fetched later; False records
+                nothing but the hash, and all views say so.
+            fetch: of an address, also store the bytes; otherwise its ETag, version and
+                time are recorded.
+
+        Raises:
+            Invalid: there is no such file, it cannot be read, or this can be no input.
+            WriteFailed: it cannot be stored; nothing of it is left.
+        """
+        from mlgit.tracking import inputs
+
+        self._check_running("an input")
+        name = names.run_name(name) if name is not None else None
+        role = names.key("role", role) if role is not None else None
+        pointer = inputs.describe(self._repository, source, name, keep, fetch)
+        pointer = msgspec.structs.replace(pointer, role=role, name=name or pointer.name)
+        pointer, profile = inputs.profiled(self._repository, source, pointer)
+        with self._lock:
+            self._check_running("an input")
+            if profile:
+                self._journal.append(f'["profile",{_line(pointer.md5)},{_line(profile)}]')
+            self._journal.append(f'["i",{_line(pointer.document())}]')
+        return pointer
 
     # --- what the session adds -----------------------------------------------------------
 

@@ -15,18 +15,45 @@ from typing import Any
 
 from mlgit import records
 from mlgit.errors import Invalid
+from mlgit.names import shown
 
 LIMIT = records.SIZE_LIMITS["file"]
+_IMAGES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"RIFF")  # those that a page shows
+_TEXTS = ("text", "json", "table")
 
 
-def check_size(path: str, size: int) -> None:
-    """Raises Invalid if an artifact of so many bytes cannot be kept on the branch."""
-    if size > LIMIT:
-        raise Invalid(
-            f"the artifact {path} has {size:,} bytes, and the branch keeps up to {LIMIT:,}",
-            "larger artifacts need the data store, which this version does not have yet; "
-            "log a smaller one, or its path as a tag",
-        )
+def is_small(content: bytes, kind: str) -> bool:
+    """Tells whether the branch keeps this itself: a text or an image up to 64 KiB."""
+    if len(content) > LIMIT:
+        return False
+    if kind in _TEXTS or content.startswith(_IMAGES):
+        return True
+    try:
+        return "\0" not in content.decode()
+    except UnicodeDecodeError:
+        return False
+
+
+def name_of(file: Path) -> str:
+    """Returns the name a file or folder is logged under where none is given."""
+    return file.name or file.resolve().name
+
+
+def small_file(file: Path) -> bytes | None:
+    """Returns the bytes of a file that the branch keeps; None if it is none of those.
+
+    Raises:
+        Invalid: there is no such file, or it cannot be read.
+    """
+    try:
+        info = file.stat()
+        if not stat.S_ISREG(info.st_mode) or info.st_size > LIMIT:
+            return None
+        content = file.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise Invalid(f"cannot read {shown(str(file))}: {reason}") from error
+    return content if is_small(content, "file") else None
 
 
 def from_text(text: str) -> bytes:
@@ -34,24 +61,6 @@ def from_text(text: str) -> bytes:
     if not isinstance(text, str):
         raise Invalid(f"log_text takes a string, not a {type(text).__name__}")
     return text.encode(errors="replace")
-
-
-def from_file(file: Path, path: str) -> bytes:
-    """Returns the bytes of a file that is to become the artifact `path`."""
-    if file.is_dir():
-        raise Invalid(
-            f"{file} is a folder",
-            "log its files one by one; folders need the data store, "
-            "which this version does not have yet",
-        )
-    try:
-        info = file.stat()
-        check_size(path, info.st_size)
-        if not stat.S_ISREG(info.st_mode):
-            raise Invalid(f"{file} is not a plain file")
-        return file.read_bytes()
-    except OSError as error:
-        raise Invalid(f"cannot read {file}: {error.strerror}") from error
 
 
 def from_json(value: Any) -> bytes:

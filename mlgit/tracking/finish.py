@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 
-from mlgit import names, records, saved
+from mlgit import names, profiles, records, saved
 from mlgit.errors import MlgitWarning, NotFound, Unreadable, WrongState
-from mlgit.ledger import Repository, snapshot
+from mlgit.ledger import Ledger, Repository, snapshot
 from mlgit.records import history as histories
 from mlgit.tracking import journal
-from mlgit.tracking.journal import Journal, Story
+from mlgit.tracking.journal import Journal, Small, Story
 
 POINTS_A_FACT = 50_000
 
@@ -44,28 +44,38 @@ def settle(repository: Repository, held: Journal) -> records.Run:
 
 def _save(repository: Repository, held: Journal, story: Story) -> records.Run:
     files = _read_files(held, story)
-    outputs = [_pointer(path, story.artifacts[path][0], files[path]) for path in files]
+    outputs = [
+        _pointer(path, kept.kind, files[path]) if isinstance(kept, Small) else kept
+        for path, kept in story.outputs.items()
+        if path in files or not isinstance(kept, Small)
+    ]
     run = record(story, held.path.stat().st_mtime, outputs)
     code = run.source.snapshot or run.source.commit
     if repository.config.get("mlgit.code") == "sha":
         code = None
+    extra = {}
+    if story.profiles:
+        with Ledger(repository) as ledger:
+            extra = profiles.files(ledger, story.profiles)
     if story.header.resumed is None:
-        saved.save(repository, run, story.history, story.environment, files, code)
+        saved.save(repository, run, story.history, story.environment, files, code, extra)
     else:
         facts = _facts(held, story, run, files)
         headline = f"run {run.id[:10]} went on: {run.status}"
-        saved.add_facts(repository, {run.id: facts}, headline, code)
+        saved.add_facts(repository, {run.id: facts}, headline, code, extra)
     return run
 
 
 def _read_files(held: Journal, story: Story) -> dict[str, bytes]:
     files = {}
-    for path, (_, digest) in story.artifacts.items():
+    for path, kept in story.outputs.items():
+        if not isinstance(kept, Small):
+            continue
         try:
-            content = (held.files / digest).read_bytes()
+            content = (held.files / kept.name).read_bytes()
         except OSError:
             content = b""
-        if hashlib.sha256(content).hexdigest() == digest:
+        if hashlib.sha256(content).hexdigest() == kept.name:
             files[path] = content
         else:
             warnings.warn(
@@ -138,12 +148,16 @@ def _pointer(path: str, kind: str, content: bytes) -> records.Pointer:
     return records.Pointer(path=path, kind=kind, md5=digest, size=len(content), stored="git")
 
 
-def record(story: Story, touched: float, outputs: Sequence[records.Pointer] = ()) -> records.Run:
+def record(
+    story: Story, touched: float, outputs: Sequence[records.Pointer] | None = None
+) -> records.Run:
     """Returns the record that a journal makes; one without an end is interrupted.
 
-    `touched` is when it was last written to, in seconds since 1970.
+    `touched` is when it was last written to, in seconds since 1970. Without `outputs`
+    it has those in the data store.
     """
     header = story.header
+    stored = [kept for kept in story.outputs.values() if not isinstance(kept, Small)]
     status, ended, error = story.ended or ("interrupted", names.timestamp(touched), None)
     return records.Run(
         id=header.id,
@@ -160,7 +174,8 @@ def record(story: Story, touched: float, outputs: Sequence[records.Pointer] = ()
         tags=story.tags,
         note=story.note,
         source=story.source,
-        outputs=list(outputs),
+        inputs=story.inputs,
+        outputs=list(stored if outputs is None else outputs),
     )
 
 
@@ -175,9 +190,12 @@ def _facts(
     facts += [("tag", {"key": key, "value": value}) for key, value in story.tags.items()]
     if story.note is not None:
         facts.append(("note", {"text": story.note}))
+    facts += [("input", {"pointer": pointer.document()}) for pointer in run.inputs]
     for pointer in run.outputs:
-        content = base64.b64encode(files[pointer.path]).decode()
-        facts.append(("artifact", {"pointer": pointer.document(), "base64": content}))
+        content: dict[str, Any] = {"pointer": pointer.document()}
+        if pointer.stored == "git":
+            content["base64"] = base64.b64encode(files[pointer.path]).decode()
+        facts.append(("artifact", content))
     again = {"started": story.header.resumed, "ended": run.ended, "status": run.status}
     facts.append(("resume", {**again, "error": run.error, "source": run.source.document()}))
     fact_ids = story.fact_ids

@@ -23,7 +23,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -245,6 +245,14 @@ def _lock(file: int) -> bool:
     return False
 
 
+class Small(NamedTuple):
+    """An artifact that the branch will keep itself."""
+
+    kind: str
+    name: str
+    """Of the file beside the journal that holds its bytes: their SHA-256."""
+
+
 @dataclass
 class Story:
     """What a journal tells so far."""
@@ -254,8 +262,11 @@ class Story:
     tags: dict[str, str] = field(default_factory=dict)
     note: str | None = None
     history: dict[str, Points] = field(default_factory=dict)
-    artifacts: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Path on the branch: kind, and the name of the file beside the journal."""
+    inputs: list[records.Pointer] = field(default_factory=list)
+    outputs: dict[str, Small | records.Pointer] = field(default_factory=dict)
+    """By path, in the order of logging; pointers are of what lies in the data store."""
+    profiles: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By md5 of the data."""
     environment: dict[str, Any] | None = None
     source: records.Source = field(default_factory=records.Source)
     ended: tuple[str, str, str | None] | None = None
@@ -317,7 +328,16 @@ def _apply(story: Story, line: bytes) -> None:
             case ["n", str(text)]:
                 story.note = text
             case ["a", str(path), str(kind), str(digest)]:
-                story.artifacts[names.artifact_path(path)] = (kind, digest)
+                story.outputs[names.artifact_path(path)] = Small(kind, digest)
+            case ["o", dict(document)]:
+                pointer = records.load_pointer(document)
+                story.outputs[pointer.path] = pointer
+            case ["i", dict(document)]:
+                pointer = records.load_pointer(document)
+                if pointer not in story.inputs:
+                    story.inputs.append(pointer)
+            case ["profile", str(md5), dict(profile)]:
+                story.profiles[md5] = profile
             case ["source", dict(source)]:
                 story.source = msgspec.convert(source, records.Source)
             case ["environment", dict(described)]:

@@ -172,7 +172,7 @@ def _start(
         **_this_process(repository),
     )
     written = journal.Journal(journal.path_of(repository.state, run_id), header, fsync)
-    run = ActiveRun(run_id, experiment, name, started, written, outer)
+    run = ActiveRun(repository, run_id, experiment, name, started, written, outer)
     return _Open(run, repository, written)
 
 
@@ -197,7 +197,7 @@ def _resume(repository: Repository, run_id: str, outer: ActiveRun | None, fsync:
         **_this_process(repository),
     )
     written = journal.Journal(journal.path_of(repository.state, known.id), header, fsync)
-    run = _continued(header, written, outer)
+    run = _continued(repository, header, written, outer)
     run.continue_from(*_logged(known))
     return _Open(run, repository, written)
 
@@ -208,13 +208,13 @@ def _resume_journal(
     written = journal.Journal(path, None, fsync)
     try:
         story = journal.read(path)
-        run = _continued(story.header, written, outer)
+        run = _continued(repository, story.header, written, outer)
         if story.header.resumed is not None:
             run.continue_from(*_logged(_saved(repository, story.id)))
         run.continue_from(
             story.params,
             {key: points.step[-1] + 1 for key, points in story.history.items()},
-            story.artifacts,
+            story.outputs,
         )
         written.append(f'["resume","{names.timestamp(time.time())}",{os.getpid()}]')
     except BaseException:
@@ -224,10 +224,20 @@ def _resume_journal(
 
 
 def _continued(
-    header: journal.Header, written: journal.Journal, outer: ActiveRun | None
+    repository: Repository,
+    header: journal.Header,
+    written: journal.Journal,
+    outer: ActiveRun | None,
 ) -> ActiveRun:
-    started = names.seconds(header.started)
-    return ActiveRun(header.id, header.experiment, header.name, started, written, outer)
+    return ActiveRun(
+        repository,
+        header.id,
+        header.experiment,
+        header.name,
+        names.seconds(header.started),
+        written,
+        outer,
+    )
 
 
 def _saved(repository: Repository, run_id: str) -> records.Run:

@@ -275,7 +275,7 @@ def experiment_name(name: str) -> str:
     Raises:
         Invalid: empty, blank at an end, with control characters, or too long.
     """
-    name = _text("experiment name", name)
+    name = line_of_text("experiment name", name)
     if len(encode(name).encode()) > NAME_LIMIT:
         raise Invalid(
             f"the experiment name {shown(name)} is too long",
@@ -308,7 +308,7 @@ _REMOTE_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}")
 
 def run_name(name: str) -> str:
     """Returns a run's name in NFC form: any one line of text up to 250 characters."""
-    name = _text("run name", name)
+    name = line_of_text("run name", name)
     if len(name) > TITLE_LIMIT:
         raise Invalid(
             f"the run name {shown(name)} has {len(name)} characters, {TITLE_LIMIT} are allowed",
@@ -323,7 +323,7 @@ def key(kind: str, text: str) -> str:
     Raises:
         Invalid: not a string, empty, with control characters, or over 250 characters.
     """
-    text = _text(f"{kind} key", text)
+    text = line_of_text(f"{kind} key", text)
     if len(text) > KEY_LIMIT:
         raise Invalid(f"the {kind} key {shown(text)} is longer than {KEY_LIMIT} characters")
     return text
@@ -335,7 +335,7 @@ def artifact_path(path: str) -> str:
     Raises:
         Invalid: absolute, with `..`, `.git`, backslashes, control characters, or too long.
     """
-    text = _text("artifact path", path)
+    text = line_of_text("artifact path", path)
     parts = text.split("/")
     if "\\" in text or any(part in ("", ".", "..") for part in parts):
         raise Invalid(
@@ -394,7 +394,7 @@ def is_safe_component(name: str) -> bool:
     )
 
 
-def _text(what: str, text: str) -> str:
+def line_of_text(what: str, text: str) -> str:
     if not isinstance(text, str):
         raise Invalid(f"a {what} is a string, not {type(text).__name__}")
     try:

@@ -151,13 +151,13 @@ def find(ledger: Ledger, name: str | None = None) -> Remote:
             return remote
     if not present:
         raise NotFound(
-            "there is no data remote", "mlgit data remote add NAME s3://bucket/path (or a folder)"
+            "there is no data remote", "mlgit remote add NAME s3://bucket/path (or a folder)"
         )
     known = ", ".join(remote.name for remote in present)
     if name is None:
         raise NotFound(
             "there are several data remotes and none is the default",
-            f"name one, or choose: mlgit data remote default {present[0].name} (known: {known})",
+            f"name one, or choose: mlgit remote default {present[0].name} (known: {known})",
         )
     raise NotFound(f"there is no data remote {names.shown(name)}", f"there is {known}")
 

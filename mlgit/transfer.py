@@ -1,8 +1,12 @@
 """The data that runs keep, to a data remote and back.
 
-What was sent is noted below the git directory: the tree of the ledger up to which
-everything is there, so that the next push looks only at runs that are new since. It
-is a note for speed; without it, all runs are looked at and nothing is sent twice.
+How far that went is noted below the git directory: the tree of the ledger up to which
+everything is there, and what was lacking, by run; so the next time only runs that are new
+since are looked at. It is a note for speed; without it, all runs are looked at and nothing
+is sent twice.
+
+A run of which the remote lacks something is marked so by a fact of the kind "data", for
+everybody; when that has arrived, another fact says so.
 """
 
 from __future__ import annotations
@@ -11,20 +15,24 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mlgit import remotes
+from mlgit import names, remotes, saved
 from mlgit.data import transfer
 from mlgit.data.hashing import is_md5
-from mlgit.data.remote import Remote, connect
+from mlgit.data.remote import Connection, Remote, connect
 from mlgit.data.traffic import Progress
 from mlgit.data.transfer import Moved
-from mlgit.errors import MlgitError
+from mlgit.errors import MlgitError, RemoteFailed
 from mlgit.ledger import Ledger, walk
 from mlgit.ledger.repository import Repository
 from mlgit.records import Run
+
+NOTHING = Moved(0, 0, [], [])
+Kept = dict[str, set[str]]
+"""What runs keep in the data store: md5s, by run id."""
 
 
 def push(
@@ -37,8 +45,9 @@ def push(
     """Sends what runs keep in the data store and a data remote does not have.
 
     To be called before the ledger is pushed, so that nobody reads of data that are
-    not there yet. What `absent` and `damaged` name is tried again the next time. With
-    `everything` also what was sent before is looked for, and sent if it is gone.
+    not there yet. What `absent` and `damaged` name is tried again the next time, and the
+    runs are marked. With `everything` also what was sent before is looked for, and sent
+    if it is gone.
 
     Raises:
         NotFound: there is no such remote, or none and no ledger.
@@ -47,16 +56,60 @@ def push(
     """
     with Ledger(repository) as ledger:
         remote = remotes.here(repository, remotes.find(ledger, name))
-        note = _note_of(repository, remote)
+        note = _note_of(repository, "sent", remote)
         noted = {} if everything else _read(note)
-        wanted = kept(ledger, noted.get("tree")) | set(noted.get("unsent", ()))
-        moved = Moved(0, 0, [], [])
+        wanted = _wanted(ledger, noted)
+        root, moved = ledger.root, NOTHING
         if wanted:
             with connect(remote) as connection:
-                moved = transfer.push(repository.data_store, connection, wanted, progress)
-        unsent = sorted({*moved.absent, *moved.damaged})
-        _write(note, {"tree": ledger.root, "unsent": unsent})
-        return moved
+                moved = transfer.push(
+                    repository.data_store, connection, set().union(*wanted.values()), progress
+                )
+    lacking = {*moved.absent, *moved.damaged}
+    lacking_of = {run: md5s & lacking for run, md5s in wanted.items() if md5s & lacking}
+    if mark(repository, wanted, lacking):
+        with Ledger(repository) as ledger:
+            root = ledger.root
+    _write(note, {"tree": root, "lacking": {run: sorted(lacking_of[run]) for run in lacking_of}})
+    return moved
+
+
+def withhold(repository: Repository, name: str | None = None) -> int:
+    """Marks the runs whose data stay here while the runs are pushed; returns how many.
+
+    What the remote has already, from other runs, is not lacking; if it cannot be
+    reached, nothing is taken for granted.
+
+    Raises:
+        NotFound: there is no such remote.
+    """
+    with Ledger(repository) as ledger:
+        remote = remotes.here(repository, remotes.find(ledger, name))
+        wanted = _wanted(ledger, _read(_note_of(repository, "sent", remote)))
+    everything = set().union(*wanted.values()) if wanted else set()
+    lacking = everything
+    with contextlib.suppress(RemoteFailed), connect(remote) as connection:
+        lacking = _lacking(repository, connection, everything)
+    mark(repository, wanted, lacking)
+    return sum(bool(md5s & lacking) for md5s in wanted.values())
+
+
+def _lacking(repository: Repository, remote: Connection, md5s: set[str]) -> set[str]:
+    # Of a folder the manifest goes last, so a remote that has it has its files, too.
+    return transfer.missing(remote, md5s)
+
+
+def mark(repository: Repository, kept: Mapping[str, Collection[str]], lacking: set[str]) -> bool:
+    """Adds facts for the runs whose mark is not true any more; False if there are none."""
+    with Ledger(repository) as ledger:
+        new = {}
+        for run in saved.load(ledger, list(kept)):
+            missing = sorted(lacking.intersection(kept[run.id]))
+            if missing != (run.missing or []):
+                new[run.id] = [saved.fact(repository, "data", {"missing": missing})]
+    if new:
+        saved.add_facts(repository, new, f"say what the data remote has of {len(new)} runs")
+    return bool(new)
 
 
 def pull(
@@ -78,13 +131,51 @@ def pull(
         return transfer.pull(repository.data_store, connection, md5s, progress)
 
 
-def kept(ledger: Ledger, since: str | None = None) -> set[str]:
-    """Returns the md5s of all that runs keep in the data store.
+def pull_new(
+    repository: Repository, name: str | None = None, progress: Progress | None = None
+) -> Moved:
+    """Fetches what runs keep that came since this was last done here.
+
+    Raises:
+        NotFound, Invalid, RemoteFailed, WriteFailed: see `pull`.
+    """
+    with Ledger(repository) as ledger:
+        remote = remotes.here(repository, remotes.find(ledger, name))
+        note = _note_of(repository, "fetched", remote)
+        wanted = _wanted(ledger, _read(note))
+        root, moved = ledger.root, NOTHING
+        if wanted:
+            with connect(remote) as connection:
+                everything = set().union(*wanted.values())
+                moved = transfer.pull(repository.data_store, connection, everything, progress)
+    lacking = {*moved.absent, *moved.damaged}
+    _write(
+        note,
+        {
+            "tree": root,
+            "lacking": {
+                run: sorted(found & lacking) for run, found in wanted.items() if found & lacking
+            },
+        },
+    )
+    return moved
+
+
+def _wanted(ledger: Ledger, noted: Mapping[str, Any]) -> Kept:
+    """Returns what new runs keep, and what was lacking of others the last time."""
+    wanted = kept(ledger, noted.get("tree"))
+    for run, md5s in noted.get("lacking", {}).items():
+        wanted.setdefault(run, set()).update(md5s)
+    return {run: md5s for run, md5s in wanted.items() if md5s}
+
+
+def kept(ledger: Ledger, since: str | None = None) -> Kept:
+    """Returns what runs keep in the data store; deleted ones keep nothing.
 
     Only of runs that have something the tree `since` has not, where that is known.
     """
     if since == ledger.root:
-        return set()
+        return {}
     with contextlib.suppress(MlgitError):  # the tree may have been swept by git gc
         if since is not None:
             changed = walk.changed_folders(ledger.reader, since, ledger.root)
@@ -92,28 +183,37 @@ def kept(ledger: Ledger, since: str | None = None) -> set[str]:
     return _kept(ledger, walk.run_folders(ledger.reader, ledger.root))
 
 
-def _kept(ledger: Ledger, folders: Iterable[walk.Folder]) -> set[str]:
+def _kept(ledger: Ledger, folders: Iterable[walk.Folder]) -> Kept:
     return {
-        pointer.md5
+        run.id: of_run(run)
         for run in walk.load_runs(ledger.reader, folders)
         if isinstance(run, Run) and run.deleted is None
-        for pointer in (*run.inputs, *run.outputs)
-        if pointer.stored == "dvc" and pointer.md5
     }
 
 
-def _note_of(repository: Repository, remote: Remote) -> Path:
+def of_run(run: Run) -> set[str]:
+    """Returns the md5s of what a run keeps in the data store."""
+    pointers = (*run.inputs, *run.outputs)
+    return {pointer.md5 for pointer in pointers if pointer.stored == "dvc" and pointer.md5}
+
+
+def _note_of(repository: Repository, verb: str, remote: Remote) -> Path:
     # By place, because under the same name there may be another one tomorrow.
     place = json.dumps([remote.name, remote.url, sorted(remote.options.items())])
     digest = hashlib.sha256(place.encode()).hexdigest()[:16]
-    return repository.state / "sent" / f"{remote.name}-{digest}.json"
+    return repository.state / verb / f"{remote.name}-{digest}.json"
 
 
 def _read(note: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         content = json.loads(note.read_bytes())
-        if all(map(is_md5, content["unsent"])) and isinstance(content["tree"], str):
-            return {"tree": content["tree"], "unsent": content["unsent"]}
+        lacking = {
+            run: set(md5s)
+            for run, md5s in content["lacking"].items()
+            if names.is_id(run) and all(map(is_md5, md5s))
+        }
+        if isinstance(content["tree"], str):
+            return {"tree": content["tree"], "lacking": lacking}
     return {}
 
 

@@ -20,13 +20,14 @@ ROOT = Path(mlgit.__file__).parent
 FLOORS = [
     ["errors"],
     ["names"],
+    ["tags"],
     ["records", "query"],
     ["ledger", "data"],
     ["saved", "remotes"],
     ["transfer", "profiles"],
     ["artifacts", "versions"],
     ["tracking", "reading", "registry", "models", "lineage"],
-    ["doctor", "site", "interop", "projects", "monitor"],
+    ["doctor", "gc", "site", "interop", "projects", "monitor"],
     ["cli"],
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -60,6 +61,10 @@ INSIDE_FUNCTIONS = {
     ("mlgit.cli.table", "wcwidth"): SLOW,
     ("mlgit.ledger.objects", "gitdb"): SLOW,
     ("mlgit.reading", "pandas"): OPTIONAL,
+    ("mlgit.cli.data", "mlgit.artifacts"): SLOW,
+    ("mlgit.cli.share", "mlgit.data"): SLOW,
+    ("mlgit.cli.share", "mlgit.remotes"): SLOW,
+    ("mlgit.cli.share", "mlgit.transfer"): SLOW,
     ("mlgit.cli.show", "mlgit.artifacts"): SLOW,
     ("mlgit.data.address", "s3fs"): OPTIONAL,
     ("mlgit.reading", "mlgit.artifacts"): SLOW,

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from conftest import git
 
-from mlgit import names, profiles, records, saved
+from mlgit import names, profiles, records, remotes, saved
+from mlgit.data.remote import Remote
 from mlgit.ledger import Ledger, open_repository
 from mlgit.records import Metric, Person, Pointer, Run, Source
 from mlgit.records.history import dump, load, rows
@@ -324,6 +325,14 @@ def test_there_is_a_fact_of_every_kind() -> None:
     }
 
 
+def test_remotes_are_read(ledger: Ledger) -> None:
+    assert remotes.list_remotes(ledger) == [
+        Remote("box", "ssh://ada@example.org:2222/srv/mlgit", {}),
+        Remote("share", "local:", {}),
+        Remote("storage", "s3://example/data/mlgit", {"region": "eu-west-1"}, is_default=True),
+    ]
+
+
 def test_metrics_json_is_read() -> None:
     history = load(FILES[names.run_file(FULL, names.METRICS_FILE)].read_bytes())
     assert repr({key: list(rows(points)) for key, points in history.items()}) == repr(
@@ -369,6 +378,7 @@ def test_later_facts_are_folded_in(ledger: Ledger) -> None:
 def test_a_run_has_the_inputs_that_facts_add(ledger: Ledger) -> None:
     *first, added = saved.find(ledger, DATA).inputs
     assert first == EXPECTED[DATA].inputs
+    assert saved.find(ledger, DATA).missing == [MODEL.md5]
     assert (added.path, added.role, added.stored) == ("data/2021-02.parquet", "validation", None)
 
 

@@ -364,6 +364,7 @@ OPTIONAL = {
     "inputs": [[]],
     "outputs": [[]],
     "deleted": [None],
+    "missing": [None],
 }
 
 
@@ -406,7 +407,10 @@ def test_a_field_is_of_its_type_or_the_run_is_refused(field: str) -> None:
         ({"inputs/0/content": "../x"}, "not a hash"),
         ({"inputs/0/md5": None}, "no hash or size"),
         ({"inputs/0/size": None, "inputs/0/origin": "url"}, "no hash or size"),
-        ({"inputs/0/size": None, "inputs/0/origin": "memory"}, "no hash or size"),
+        (
+            {"inputs/0/size": None, "inputs/0/origin": "memory", "inputs/0/stored": "dvc"},
+            "no hash or size",
+        ),
         (
             {f"inputs/0/{name}": None for name in ("md5", "stored")}
             | {"inputs/0/origin": "memory"},

@@ -38,8 +38,10 @@ _COMMANDS = {
     "push": "share",
     "pull": "share",
     "sync": "share",
+    "remote": "remote",
     "recover": "recover",
     "doctor": "doctor",
+    "gc": "gc",
     "completion": "completion",
 }
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from mlgit.cli import output, table
 from mlgit.cli.place import ledger as open_ledger
+from mlgit.data import checkout
 from mlgit.ledger.pointers import Use, Version
 from mlgit.lineage import datasets
 from mlgit.lineage.collect import SHORT, LedgerSource
@@ -28,7 +30,7 @@ Examples:
   mlgit data diff 58f7a0c1 9a0cc4d2""",
 )
 def data_command() -> None:
-    """List, show and compare the datasets that runs used."""
+    """List, show, compare and fetch datasets."""
 
 
 @data_command.command("ls", epilog="\b\nExamples:\n  mlgit data ls --json")
@@ -216,3 +218,35 @@ def _told(found: Difference) -> Iterator[str]:
     yield from (f"column {output.clean(str(each))}" for each in found.columns[:_MOST])
     if len(found.columns) > _MOST:
         yield f"… and {len(found.columns) - _MOST:,} more; all: --json"
+
+
+@data_command.command(
+    "pull",
+    epilog="""\b
+Examples:
+  mlgit data pull baseline                        # all that the run used and made
+  mlgit data pull data/train.csv -o restored.csv
+  mlgit data pull 58f7a0c1 -o train.parquet
+
+\b
+X is a run, or data as in 'mlgit data show': of a name or path the version that was used
+last. With -o the data are written there too, as a copy of your own.""",
+)
+@click.argument("things", metavar="X...", nargs=-1, required=True)
+@click.option("-o", "--output", "target", metavar="PATH", help="Write one dataset there.")
+def pull_command(things: tuple[str, ...], target: str | None) -> None:
+    """Fetch data from the data remote."""
+    from mlgit import artifacts
+
+    with open_ledger() as ledger:
+        source = LedgerSource(ledger)
+        md5s = [md5 for thing in things for md5 in datasets.meant(source, thing)]
+        if target is not None and len(md5s) != 1:
+            raise click.UsageError("-o takes one dataset, and this is several")
+        artifacts.fetch(ledger, md5s, output.transfer("Fetching"))
+        if target is None:
+            click.echo(f"{output.counted(len(md5s), 'dataset')} on this machine.", err=True)
+            return
+        store = ledger.repository.data_store
+        is_new = checkout.checkout(store, md5s[0], Path(target))
+        click.echo(f"{'Wrote' if is_new else 'There already:'} {output.clean(target)}", err=True)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlgit.cli import complete, output
-from mlgit.cli.place import repository
-from mlgit.ledger import Repository
+from mlgit.cli.place import ledger, repository
+from mlgit.errors import RemoteFailed
+from mlgit.ledger import Repository, tagging
 from mlgit.ledger.sync import Cargo, Exchange, cargo, pull, push, sync
+from mlgit.ledger.tagging import Moved
+
+if TYPE_CHECKING:
+    from mlgit.data import transfer as data_transfer
 
 _NOTE = """\b
 Ledgers merge by union, so there is never a conflict and nothing is ever forced.
@@ -25,55 +31,173 @@ def _example(verb: str) -> str:
 _remote = click.argument("remote", required=False, shell_complete=complete.remotes)
 _as_json = click.option("--json", "as_json", is_flag=True, help="Say what moved as JSON.")
 _yes = click.option("-y", "--yes", is_flag=True, help="Do not ask before code travels along.")
+_no_data = click.option("--no-data", is_flag=True, help="Leave the runs' data where they are.")
 
 
 @click.command("push", epilog=_example("push"))
 @_remote
+@_no_data
 @_yes
 @_as_json
 @click.pass_context
-def push_command(ctx: click.Context, remote: str | None, yes: bool, as_json: bool) -> None:
-    """Send runs to a git remote.
+def push_command(
+    ctx: click.Context, remote: str | None, no_data: bool, yes: bool, as_json: bool
+) -> None:
+    """Send runs to a git remote, their data to a data remote.
 
-    What others have sent meanwhile is merged first.
+    What others have sent meanwhile is merged first. Data go before the runs that name
+    them; registered versions and pins, which are git tags, go last.
     """
     _agree(ctx, remote, yes)
-    _exchange(push, remote, as_json)
+    told = _Told(as_json)
+    _send_data(told, no_data)
+    _exchange(push, remote, told)
+    told.tags("sent", tagging.push(repository(), remote))
+    told.finish("push")
 
 
 @click.command("pull", epilog=_example("pull"))
 @_remote
+@_no_data
 @_as_json
-def pull_command(remote: str | None, as_json: bool) -> None:
-    """Fetch runs from a git remote and merge them."""
-    _exchange(pull, remote, as_json)
+def pull_command(remote: str | None, no_data: bool, as_json: bool) -> None:
+    """Fetch runs from a git remote and merge them, with their data.
+
+    The data are those that came with runs since the last pull. To have only some, pull
+    with --no-data and then use 'mlgit data pull', which takes a run or a dataset.
+    """
+    told = _Told(as_json)
+    _exchange(pull, remote, told)
+    told.tags("received", tagging.fetch(repository(), remote))
+    _fetch_data(told, no_data)
+    told.finish("pull")
 
 
 @click.command("sync", epilog=_example("sync"))
 @_remote
+@_no_data
 @_yes
 @_as_json
 @click.pass_context
-def sync_command(ctx: click.Context, remote: str | None, yes: bool, as_json: bool) -> None:
+def sync_command(
+    ctx: click.Context, remote: str | None, no_data: bool, yes: bool, as_json: bool
+) -> None:
     """Pull, then push."""
     _agree(ctx, remote, yes)
-    _exchange(sync, remote, as_json)
+    told = _Told(as_json)
+    _send_data(told, no_data)
+    _exchange(sync, remote, told)
+    told.tags("received", tagging.fetch(repository(), remote))
+    told.tags("sent", tagging.push(repository(), remote))
+    _fetch_data(told, no_data)
+    told.finish("sync")
+
+
+class _Told:
+    """What moved, gathered for one JSON document or said line by line."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._content: dict[str, Any] = {}
+        self._clashing: list[str] = []
+
+    def runs(self, moved: Exchange) -> None:
+        self._content |= moved._asdict()
+        parts = []
+        if moved.received:
+            parts.append(f"received {output.counted(moved.received, 'run')} from {moved.remote}")
+        if moved.sent:
+            parts.append(f"sent {output.counted(moved.sent, 'run')} to {moved.remote}")
+        said = ", ".join(parts) or f"everything is up to date with {moved.remote}"
+        self._say(said[0].upper() + said[1:] + ".")
+
+    def tags(self, verb: str, moved: Moved) -> None:
+        self._content[f"tags_{verb}"] = moved.names
+        self._clashing = moved.clashing
+        if moved.names:
+            self._say(f"{verb.capitalize()} {output.listed(moved.names, 3)}.")
+
+    def data(self, verb: str, moved: data_transfer.Moved, remote: str) -> None:
+        self._content[f"data_{verb}"] = moved._asdict()
+        if moved.objects:
+            way = "to" if verb == "sent" else "from"
+            files = output.counted(moved.objects, "file")
+            self._say(f"{verb.capitalize()} {files} ({output.size(moved.size)}) {way} {remote}.")
+        for md5 in moved.damaged:
+            output.warn(f"the data {md5} were altered and stayed where they are")
+        if moved.absent:
+            where = "on this machine" if verb == "sent" else f"on {remote}"
+            count = f"{len(moved.absent):,}"
+            output.warn(f"{count} files or folders that runs keep are not {where}")
+
+    def note(self, line: str) -> None:
+        click.echo(line, err=True)
+
+    def _say(self, line: str) -> None:
+        if not self._as_json:
+            click.echo(line)
+
+    def finish(self, verb: str) -> None:
+        if self._as_json:
+            output.envelope(verb, {**self._content, "tags_clashing": self._clashing})
+        if self._clashing:
+            raise RemoteFailed(
+                "the remote has other git tags of the same name: "
+                + output.listed(self._clashing, 5),
+                "somebody else was faster; theirs and yours were both left as they are: "
+                "git ls-remote --tags",
+            )
 
 
 def _exchange(
-    move: Callable[[Repository, str | None, bool], Exchange], remote: str | None, as_json: bool
+    move: Callable[[Repository, str | None, bool], Exchange], remote: str | None, told: _Told
 ) -> None:
-    moved = move(repository(), remote, sys.stderr.isatty())
-    if as_json:
-        output.envelope(move.__name__, moved._asdict())
+    told.runs(move(repository(), remote, sys.stderr.isatty()))
+
+
+def _data_remote() -> str | None:
+    """Returns the name of the data remote that is used, or None if there is none."""
+    from mlgit import remotes
+
+    with ledger() as opened:
+        present = remotes.list_remotes(opened) if opened.exists else []
+        return remotes.find(opened).name if present else None
+
+
+def _send_data(told: _Told, no_data: bool) -> None:
+    from mlgit import transfer
+
+    name = _data_remote()
+    if name is None:
+        if not no_data and (waiting := _waiting()):
+            told.note(
+                f"{waiting} that runs keep stay on this machine: there is no data remote.\n"
+                "To share them: mlgit remote add NAME s3://bucket/path (or ssh://…, or a folder)"
+            )
+    elif no_data:
+        if count := transfer.withhold(repository()):
+            runs = output.counted(count, "run")
+            told.note(f"The data of {runs} stay here; everybody is told so.")
+    else:
+        moved = transfer.push(repository(), progress=output.transfer("Sending data"))
+        told.data("sent", moved, name)
+
+
+def _waiting() -> str | None:
+    """Returns how much is kept on this machine only, as a person would say it."""
+    from mlgit.data import store
+
+    count, size = store.usage(repository().data_store)
+    return f"{output.counted(count, 'file')} ({output.size(size)})" if count else None
+
+
+def _fetch_data(told: _Told, no_data: bool) -> None:
+    from mlgit import transfer
+
+    if no_data or (name := _data_remote()) is None:
         return
-    parts = []
-    if moved.received:
-        parts.append(f"received {output.counted(moved.received, 'run')} from {moved.remote}")
-    if moved.sent:
-        parts.append(f"sent {output.counted(moved.sent, 'run')} to {moved.remote}")
-    said = ", ".join(parts) or f"everything is up to date with {moved.remote}"
-    click.echo(said[0].upper() + said[1:] + ".")
+    moved = transfer.pull_new(repository(), progress=output.transfer("Fetching data"))
+    told.data("received", moved, name)
 
 
 def _agree(ctx: click.Context, remote: str | None, yes: bool) -> None:

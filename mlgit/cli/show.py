@@ -108,8 +108,8 @@ def _lines(run: Run, environment: dict[str, Any] | None) -> Iterator[str]:
     yield from _section("Params", shown)
     yield from _metrics(run)
     yield from _section("Tags", list(run.tags.items()))
-    yield from _pointers("Inputs", run.inputs)
-    yield from _pointers("Artifacts", run.outputs)
+    yield from _pointers("Inputs", run.inputs, run.missing)
+    yield from _pointers("Artifacts", run.outputs, run.missing)
     yield from _source(run)
     yield from _environment(environment)
     if run.note:
@@ -167,13 +167,13 @@ def _metrics(run: Run) -> Iterator[str]:
     yield from _table("Metrics", headings, rows, left=(0,))
 
 
-def _pointers(title: str, pointers: list[Pointer]) -> Iterator[str]:
+def _pointers(title: str, pointers: list[Pointer], missing: list[str] | None) -> Iterator[str]:
     rows = [
         [
             output.clean(p.name or p.path),
             output.ABSENT if p.size is None else output.size(p.size),
             p.md5 or output.clean(p.url or ""),
-            ", ".join(filter(None, [output.clean(p.role or ""), _kept(p)])),
+            ", ".join(filter(None, [output.clean(p.role or ""), _kept(p, missing or [])])),
         ]
         for p in pointers
     ]
@@ -181,8 +181,10 @@ def _pointers(title: str, pointers: list[Pointer]) -> Iterator[str]:
         yield from _table(title, [], rows, left=(0, 2, 3))
 
 
-def _kept(pointer: Pointer) -> str:
-    """Says what cannot be fetched again, because only its hash or address was recorded."""
+def _kept(pointer: Pointer, missing: list[str]) -> str:
+    """Says what cannot be fetched: only its hash was recorded, or nobody has sent it."""
+    if pointer.md5 in missing:
+        return "not on the data remote"
     if pointer.stored is not None:
         return ""
     return "address only" if pointer.md5 is None else "hash only"

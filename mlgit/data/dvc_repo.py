@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -152,14 +153,34 @@ def _user_configs() -> list[Path]:
     return [Path(system, "dvc", "config"), Path(home, "dvc", "config")]
 
 
+def remotes(path: Path) -> dict[str, str]:
+    """Returns the URLs of the remotes of the DVC repository that a path lies in, by name.
+
+    Of the shared configuration only; what `config.local` has is this machine's secret.
+    """
+    root = find_root(path)
+    parser = _parse(root / ".dvc" / "config") if root else None
+    found = {}
+    for section in parser.sections() if parser else ():
+        match = re.fullmatch(r"""'?remote "(.+)"'?""", section)
+        if match and parser and (url := parser[section].get("url")):
+            found[match[1]] = url.strip(" \"'")
+    return found
+
+
 def _cache_settings(config: Path) -> dict[str, str]:
+    parser = _parse(config)
+    if parser is None or not parser.has_section("cache"):
+        return {}
+    return {key: value.strip(" \"'") for key, value in parser.items("cache")}
+
+
+def _parse(config: Path) -> configparser.RawConfigParser | None:
     parser = configparser.RawConfigParser(strict=False)
     try:
         # DVC indents, and configparser would take that for a continued line.
         text = config.read_text(encoding="utf-8")
         parser.read_string("\n".join(map(str.strip, text.splitlines())))
     except (OSError, UnicodeDecodeError, configparser.Error):
-        return {}
-    if not parser.has_section("cache"):
-        return {}
-    return {key: value.strip(" \"'") for key, value in parser.items("cache")}
+        return None
+    return parser

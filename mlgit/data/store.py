@@ -166,6 +166,23 @@ def settle(folder: Path, beside: Path, md5: str) -> None:
         os.replace(beside, place)
 
 
+def objects(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Yields the md5 of every object in a store, a manifest's with `.dir`, and its status."""
+    with contextlib.suppress(OSError):
+        for above in sorted(os.scandir(folder / "files" / "md5"), key=lambda entry: entry.name):
+            with contextlib.suppress(OSError):
+                for entry in os.scandir(above):
+                    md5 = above.name + entry.name
+                    if hashing.is_md5(md5):
+                        yield md5, entry.stat(follow_symlinks=False)
+
+
+def usage(folder: Path) -> tuple[int, int]:
+    """Returns the number of objects in a store, and their bytes."""
+    sizes = [found.st_size for _, found in objects(folder)]
+    return len(sizes), sum(sizes)
+
+
 def sweep(folder: Path) -> None:
     """Removes what processes that were killed have left below `tmp/` a day ago or earlier."""
     with contextlib.suppress(OSError):

@@ -99,7 +99,7 @@ def pull(repository: Repository, remote: str | None = None, show: bool = False) 
         RemoteFailed: it cannot be reached.
         Unreadable: what it has is no ledger, or contradicts ours; ours is as it was.
     """
-    remote = _known(repository, remote)
+    remote = known_remote(repository, remote)
     reader = Reader(repository)
     try:
         before = commit_at(reader, repository.ref)
@@ -128,7 +128,7 @@ def sync(repository: Repository, remote: str | None = None, show: bool = False) 
 
 
 def _send(repository: Repository, remote: str | None, show: bool, fetch: bool) -> Exchange:
-    remote = _known(repository, remote)
+    remote = known_remote(repository, remote)
     reader = Reader(repository)
     try:
         refusal = ""
@@ -158,7 +158,7 @@ def cargo(repository: Repository, remote: str | None = None) -> Cargo:
     Raises:
         NotFound: there is no such remote.
     """
-    remote = _known(repository, remote)
+    remote = known_remote(repository, remote)
     reader = Reader(repository)
     try:
         first = commit_at(reader, repository.tracking_ref(remote)) is None
@@ -190,7 +190,12 @@ def unpushed(repository: Repository) -> int | None:
         reader.close()
 
 
-def _known(repository: Repository, remote: str | None) -> str:
+def known_remote(repository: Repository, remote: str | None) -> str:
+    """Returns the git remote of this name, or the one for runs.
+
+    Raises:
+        NotFound: there is none.
+    """
     chosen = remote or repository.remote
     if chosen in repository.remotes:
         return str(chosen)
@@ -283,7 +288,7 @@ def _fetch(repository: Repository, remote: str, show: bool) -> None:
         if done.returncode != _REF_WAS_BUSY:
             break
         time.sleep(random.uniform(0, 0.1))
-    raise _unreachable(remote, done)
+    raise unreachable(remote, done)
 
 
 _REF_WAS_BUSY = 1  # another fetch of the same branch; what goes wrong on the way is 128
@@ -313,7 +318,7 @@ def _push(repository: Repository, remote: str, ours: str, show: bool) -> str:
     done = repository.talk("push", *options, remote, refspec, show=show)
     told = [line.split("\t") for line in done.stdout.splitlines() if refspec in line]
     if not told:
-        raise _unreachable(remote, done)
+        raise unreachable(remote, done)
     sign, *_, outcome = told[0]
     if sign != "!":
         # git does this itself only where the remote's fetch rule covers the branch. If
@@ -335,7 +340,8 @@ def _progress(show: bool) -> tuple[str, ...]:
     return ("--progress",) if show else ()
 
 
-def _unreachable(remote: str, done: subprocess.CompletedProcess[str]) -> RemoteFailed:
+def unreachable(remote: str, done: subprocess.CompletedProcess[str]) -> RemoteFailed:
+    """Returns the error of a git command that did not reach a remote."""
     reason = "".join(_reasons(done.stderr)[:1])
     if done.args[1] == "push" and done.returncode == 1:
         return RemoteFailed(

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from mlgit import profiles
+from mlgit import profiles, saved
+from mlgit.data.hashing import is_md5
 from mlgit.data.profiles import Difference as Change
 from mlgit.data.profiles import schema_difference
 from mlgit.errors import NotFound
 from mlgit.ledger.pointers import Pointers, Use, Version
-from mlgit.lineage.collect import LedgerSource
+from mlgit.lineage.collect import SHORT, LedgerSource
 from mlgit.lineage.find import find
 from mlgit.lineage.graph import Node
 from mlgit.names import shown
@@ -75,6 +76,24 @@ def _contents(source: LedgerSource, text: str) -> list[Node]:
     if not known:
         raise NotFound(f"no run used or made {shown(text)}", "list what they used: mlgit data ls")
     return [known[node.key] for node in nodes if node.key in known]
+
+
+def meant(source: LedgerSource, text: str) -> list[str]:
+    """Returns the md5s that can be fetched for what a person means: a run's, or a dataset's.
+
+    Raises:
+        NotFound: nothing is meant, or of what is meant only a hash was kept.
+    """
+    (first, *_) = nodes = find(source, text)
+    if first.kind == "run":
+        (run,) = saved.load(source.ledger, [first.key])
+        kept = [p.md5 for p in (*run.inputs, *run.outputs) if p.stored == "dvc" and p.md5]
+    else:
+        (newest,) = _contents(source, text)[:1]
+        kept = [newest.key] if is_md5(newest.key) else []
+    if not kept:
+        raise NotFound(f"{shown(text)} has no data to fetch", f"mlgit show {nodes[0].key[:SHORT]}")
+    return list(dict.fromkeys(kept))
 
 
 class Files(NamedTuple):

@@ -95,6 +95,10 @@ def _fold_input(state: dict[str, Any], fact: Fact) -> None:
         state["inputs"].append(pointer)
 
 
+def _fold_data(state: dict[str, Any], fact: Fact) -> None:
+    state["missing"] = [_str(md5) for md5 in fact.data["missing"]] or None
+
+
 def _fold_resume(state: dict[str, Any], fact: Fact) -> None:
     status, ended, error = fact.data["status"], _str(fact.data["ended"]), fact.data.get("error")
     if status in STATUSES:
@@ -129,6 +133,7 @@ _RUN_FACTS: dict[str, Callable[[dict[str, Any], Fact], None]] = {
     "metrics": _fold_metrics,
     "artifact": _fold_artifact,
     "input": _fold_input,
+    "data": _fold_data,
     "resume": _fold_resume,
 }
 

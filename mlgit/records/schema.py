@@ -137,7 +137,11 @@ class Run(Record, frozen=True, kw_only=True):
     deleted: str | None = None
     """When a fact deleted it; never stored in run.json."""
 
-    WRITTEN_IF_SET = frozenset({"note", "error", "deleted"})
+    missing: list[str] | None = None
+    """What the data remote has not of what the run keeps, by md5; as a fact says, never
+    stored in run.json."""
+
+    WRITTEN_IF_SET = frozenset({"note", "error", "deleted", "missing"})
 
     @property
     def duration(self) -> float | None:
@@ -278,8 +282,8 @@ def _check_run(run: Run) -> None:
         raise Invalid(f"the experiment name {names.shown(run.experiment)} is not in NFC form")
     if run.status not in STATUSES:
         raise Invalid(f"the status {names.shown(run.status)} is unknown")
-    if run.deleted is not None:
-        raise Invalid("it says that it is deleted, which only a fact can")
+    if run.deleted is not None or run.missing is not None:
+        raise Invalid("it says that it or its data is gone, which only a fact can")
     for stamp in (run.started, run.ended):
         if stamp is not None:
             names.seconds(stamp)

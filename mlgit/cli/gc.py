@@ -1,0 +1,52 @@
+"""`mlgit gc`: space."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from mlgit import gc
+from mlgit.cli import output
+from mlgit.cli.place import repository
+
+
+@click.command(
+    "gc",
+    epilog="""\b
+Examples:
+  mlgit gc --dry-run
+  mlgit gc --yes
+
+\b
+Data are dropped that no run names, saved or running, deleted ones included, and that
+were stored more than two weeks ago; and temporary files that killed processes left.
+Nothing on a remote is touched. Git's own objects are git's: git gc.""",
+)
+@click.option("-n", "--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Say what goes as JSON.")
+@click.pass_context
+def gc_command(ctx: click.Context, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Drop data on this machine that no run needs."""
+    waste = gc.find(repository())
+    found = len(waste.objects) + len(waste.files)
+    if as_json:
+        files = {str(path): size for path, size in waste.files.items()}
+        content = {"objects": waste.objects, "files": files, "size": waste.size}
+        output.envelope("gc", {**content, "dropped": not dry_run and (yes or not found)})
+    elif not found:
+        click.echo("There is nothing to drop.", err=True)
+    else:
+        told = f"{output.counted(found, 'file')}, {output.size(waste.size)}"
+        click.echo(f"{'Would drop' if dry_run else 'To drop'}: {told}.", err=True)
+    if dry_run or not found:
+        return
+    if not yes:
+        asked = sys.stdin.isatty() and sys.stderr.isatty()
+        if not asked or not click.confirm("Drop them?", default=False, err=True):
+            click.echo("Nothing was dropped" + ("." if asked else "; to do it: --yes."), err=True)
+            ctx.exit(1)
+    gc.drop(repository(), waste)
+    if not as_json:
+        click.echo(f"Dropped {output.size(waste.size)}.")

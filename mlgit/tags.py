@@ -1,0 +1,175 @@
+"""The names of git tags that mlgit makes and reads: the registry's, and pins of runs.
+
+GTO's grammar (https://github.com/iterative/gto), so that its commands work on ours and
+ours on its:
+
+    churn@v2.0.0              a version is registered
+    churn#production#5        it takes a stage, or an alias; event 5 of this model
+    churn#production!#6       it leaves the stage
+    churn@v2.0.0!#7           the version is withdrawn
+    churn@deprecated#8        the model is deprecated
+    run/baseline              a run is pinned; not GTO's
+
+A model's name that GTO's grammar cannot carry is percent-encoded, and GTO passes over its
+tags.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+from urllib.parse import unquote
+
+from mlgit.errors import Invalid
+from mlgit.names import NAME_LIMIT, line_of_text, shown
+
+Action = Literal["register", "withdraw", "assign", "unassign", "deprecate"]
+
+# https://semver.org, with the leading v that GTO asks for
+_SEMVER = (
+    r"v(?:0|[1-9]\d{0,17})\.(?:0|[1-9]\d{0,17})\.(?:0|[1-9]\d{0,17})"
+    r"(?:-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
+)
+_LABEL = r"[0-9A-Za-z](?:[0-9A-Za-z/_-]*[0-9A-Za-z])?"  # a stage's or an alias's name
+_MODEL = r"(?:[0-9A-Za-z./_-]+=)?[0-9A-Za-z%/_-]+"
+_EVENT = re.compile(
+    rf"(?P<model>{_MODEL})(?:#(?P<stage>{_LABEL})(?P<left>!)?|@(?P<version>{_SEMVER})(?P<gone>!)?"
+    r"|@(?P<deprecated>deprecated))(?:#(?P<counter>[0-9]{1,12}))?",
+    re.ASCII,
+)
+_VERSION = re.compile(_SEMVER, re.ASCII)
+_LABEL_ONLY = re.compile(_LABEL, re.ASCII)
+_PIN = "run/"
+
+
+class EventName(NamedTuple):
+    """What the name of a tag of the registry says."""
+
+    model: str
+    action: Action
+    version: str | None = None
+    """As in "v2.0.0"."""
+    stage: str | None = None
+    """A stage's or an alias's name."""
+    counter: int | None = None
+
+    def __str__(self) -> str:
+        """The tag's name; the inverse of `parse`."""
+        model = encode(self.model)
+        number = "" if self.counter is None else f"#{self.counter}"
+        if self.action == "deprecate":
+            return f"{model}@deprecated{number}"
+        end = "!" if self.action in ("unassign", "withdraw") else ""
+        what = f"#{self.stage}" if self.stage else f"@{self.version}"
+        return f"{model}{what}{end}{number}"
+
+
+def parse(tag: str) -> EventName | None:
+    """Returns what a tag's name says, or None if it is none of the registry's.
+
+    >>> parse("churn#production!#6")
+    EventName(model='churn', action='unassign', version=None, stage='production', counter=6)
+    """
+    found = _EVENT.fullmatch(tag)
+    model = decode(found["model"]) if found else None
+    if found is None or model is None:
+        return None
+    action: Action = "deprecate"
+    if found["stage"]:
+        action = "unassign" if found["left"] else "assign"
+    elif found["version"]:
+        action = "withdraw" if found["gone"] else "register"
+    counter = int(found["counter"]) if found["counter"] else None
+    return EventName(model, action, found["version"], found["stage"], counter)
+
+
+def is_ours(tag: str) -> bool:
+    """Tells whether a tag has a name as the registry's, or is the pin of a run."""
+    return parse(tag) is not None or is_pin(tag)
+
+
+def pin(name: str) -> str:
+    """Returns the tag that pins a run called so.
+
+    >>> pin("baseline"), pin("sweep #3")
+    ('run/baseline', 'run/sweep%20%233')
+    """
+    return _PIN + encode(name).replace("=", "%3D")
+
+
+def is_pin(tag: str) -> bool:
+    """Tells whether a tag pins a run."""
+    return tag.startswith(_PIN) and decode(tag.removeprefix(_PIN)) is not None
+
+
+def encode(name: str) -> str:
+    """Returns a name as a git tag may begin with it.
+
+    >>> encode("team/churn"), encode("größe 2"), encode("../x")
+    ('team/churn', 'gr%C3%B6%C3%9Fe%202', '%2E%2E/x')
+    """
+    folder, colon, rest = name.partition(":")
+    if colon and re.fullmatch(r"[0-9A-Za-z/_-]+", folder, re.ASCII):
+        return f"{_encode(folder)}={_encode(rest)}"  # GTO's name of an artifact in a subfolder
+    return _encode(name)
+
+
+def _encode(name: str) -> str:
+    safe = _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), name)
+    return safe or "%"
+
+
+# Besides what git forbids: an end that is no letter or digit, and a slash beside another.
+_UNSAFE = re.compile(r"[^0-9A-Za-z/_-]|^[/_-]|(?<=/)/|[/_-]\Z", re.ASCII)
+
+
+def decode(text: str) -> str | None:
+    """Returns the name that `encode` spells so, or None if it spells none so."""
+    try:
+        name = unquote(text.replace("=", ":", 1), errors="strict")
+        return name if encode(model_name(name)) == text else None
+    except (UnicodeDecodeError, Invalid):
+        return None
+
+
+def model_name(name: str) -> str:
+    """Returns the name in Unicode's NFC form if a model may have it.
+
+    Raises:
+        Invalid: empty, blank at an end, with control characters, or too long.
+    """
+    name = line_of_text("model name", name)
+    if len(encode(name)) > NAME_LIMIT - 60:  # a version or stage and a counter follow
+        raise Invalid(f"the model name {shown(name)} is too long", "a long text is a description")
+    return name
+
+
+def version_name(text: str) -> str:
+    """Returns a version's whole name, as in "v2.0.0", from it or from "v2", "2" or "2.1".
+
+    Raises:
+        Invalid: it is no semantic version.
+
+    >>> version_name("2"), version_name("v2.1")
+    ('v2.0.0', 'v2.1.0')
+    """
+    numbers = text.removeprefix("v")
+    if re.fullmatch(r"\d+(\.\d+)?", numbers, re.ASCII):
+        numbers += ".0" * (2 - numbers.count("."))
+    if not _VERSION.fullmatch(f"v{numbers}"):
+        raise Invalid(f"{shown(text)} is no version", "write it as v2, or v2.1.0")
+    return f"v{numbers}"
+
+
+def label(kind: str, text: str) -> str:
+    """Returns the name of a stage or alias if it may be one.
+
+    Raises:
+        Invalid: anything but letters, digits, `-` and `_`, or over 100 characters.
+    """
+    if "/" in text or len(text) > 100 or not _LABEL_ONLY.fullmatch(text):
+        raise Invalid(
+            f"{shown(text)} cannot be the name of a{'n' * (kind[0] in 'aeiou')} {kind}",
+            "use letters, digits, '-' and '_'",
+        )
+    return text

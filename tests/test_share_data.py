@@ -1,0 +1,329 @@
+"""Data, marks and git tags on their way: `push`, `pull`, `sync`, `data pull`, `remote`, `gc`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click.testing
+import pytest
+from click.testing import CliRunner
+from conftest import git
+
+import mlgit
+from mlgit import gc, names
+from mlgit.cli import cli
+from mlgit.ledger import append, open_repository, tagging
+from mlgit.tracking import inputs
+
+
+def type_(command: str, code: int = 0) -> click.testing.Result:
+    done = CliRunner().invoke(cli, command.split(), prog_name="mlgit")
+    assert done.exit_code == code, done.output + repr(done.exception)
+    return done
+
+
+def json_of(command: str, code: int = 0) -> Any:
+    (content,) = json.loads(type_(f"{command} --json", code).stdout).values()
+    return content
+
+
+def train(name: str = "baseline", weights: bytes = b"\0weights") -> mlgit.SavedRun:
+    Path("data").mkdir(exist_ok=True)
+    Path("data/train.csv").write_text("a,b\n1,2\n")
+    Path("model").mkdir(exist_ok=True)
+    Path("model/w.bin").write_bytes(weights)
+    with mlgit.start_run("exp", name, capture=()) as run:
+        run.log_input("data/train.csv", role="train")
+        run.log_model("model")
+    return mlgit.get_run(run.id)
+
+
+@pytest.fixture
+def shared(repo: Path, bare: Callable[..., Path], tmp_path: Path) -> Path:
+    """A project with a git remote and a data remote, a folder."""
+    git("remote", "add", "origin", bare())
+    git("push", "--quiet", "origin", "main")
+    type_(f"remote add store {tmp_path / 'store'}")
+    return repo
+
+
+@pytest.fixture
+def clone(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Makes a second clone, which knows the folder of the data remote, the working directory."""
+
+    def make(knows_data: bool = True) -> Path:
+        path = tmp_path / "clone"
+        git("clone", "--quiet", tmp_path / "remote.git", path)
+        if knows_data:
+            git("config", "mlgit.data.store.url", tmp_path / "store" / "mlgit", cwd=path)
+        monkeypatch.chdir(path)
+        return path
+
+    return make
+
+
+def objects(path: Path) -> set[str]:
+    return {f"{p.parent.name}{p.name}" for p in path.rglob("files/md5/*/*")}
+
+
+def test_push_sends_data_first_and_pull_brings_them(
+    shared: Path, clone: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = train()
+    done = type_("push --yes")
+    assert "Sent 3 files (" in done.stdout and "to store." in done.stdout
+    assert "Sent 1 run to origin." in done.stdout
+    assert objects(tmp_path / "store") == objects(shared / ".git/mlgit/data")
+    assert "Everything is up to date" in type_("push --yes").stdout
+    clone()
+    done = type_("pull")
+    assert "Received 1 run" in done.stdout and "Received 2 files" in done.stdout
+    assert mlgit.get_run(run.id).read("model/w.bin") == b"\0weights"
+    assert mlgit.get_run(run.id).record.missing is None
+
+
+def test_what_is_not_fetched_is_fetched_when_it_is_needed(
+    shared: Path, clone: Callable[..., Path]
+) -> None:
+    run = train()
+    type_("push --yes")
+    path = clone()
+    type_("pull --no-data")
+    assert not objects(path / ".git/mlgit/data")
+    assert json_of("artifacts ls baseline")[0]["place"] == "not here"
+    assert mlgit.get_run(run.id).read("model/w.bin") == b"\0weights"
+    done = type_("data pull data/train.csv -o restored.csv")
+    assert done.stderr == "Wrote restored.csv\n"
+    assert (path / "restored.csv").read_text() == "a,b\n1,2\n"
+    type_("data pull baseline -o x", 2)
+    assert "is there already" in type_("data pull data/train.csv -o README.md", 1).stderr
+    assert "no data and no run" in type_("data pull nothing", 1).stderr
+    assert "2 datasets on this machine" in type_("data pull baseline").stderr
+
+
+def test_a_clone_that_does_not_know_the_folder_is_told_what_to_say(
+    shared: Path, clone: Callable[..., Path]
+) -> None:
+    train()
+    type_("push --yes")
+    clone(knows_data=False)
+    done = type_("pull", 1)
+    assert "Received 1 run" in done.stdout
+    assert "git config mlgit.data.store.url" in done.stderr
+    assert [run.name for run in mlgit.runs()] == ["baseline"]
+
+
+def test_data_held_back_are_marked_for_everybody_until_they_arrive(
+    shared: Path, clone: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = train("first")
+    type_("push --yes")
+    second = train("second", b"\0other weights")
+    assert "The data of 1 run stay here" in type_("push --yes --no-data").stderr
+    path = clone()
+    type_("pull --no-data")
+    assert mlgit.get_run(first.id).record.missing is None
+    missing = mlgit.get_run(second.id).record.missing
+    assert missing and second.record.inputs[0].md5 not in missing  # the first run sent it
+    assert second.record.outputs[0].md5 in missing
+    assert json_of("show second")["missing"] == missing
+    assert "not on the data remote" in type_("show second").stdout
+    assert "and not on the data remote" in type_("artifacts get second -o out", 1).stderr
+    monkeypatch.chdir(shared)
+    assert "Sent 2 files" in type_("push --yes").stdout
+    monkeypatch.chdir(path)
+    type_("sync --yes")
+    assert mlgit.get_run(second.id).record.missing is None
+    assert mlgit.get_run(second.id).read("model/w.bin") == b"\0other weights"
+
+
+def test_lost_and_altered_objects_are_told_and_marked(shared: Path) -> None:
+    run = train()
+    store = shared / ".git/mlgit/data/files/md5"
+    csv, model = run.record.inputs[0].md5, run.record.outputs[0].md5
+    assert csv and model
+    (store / csv[:2] / csv[2:]).unlink()
+    weights = next(p for p in store.rglob("*") if p.is_file() and p.read_bytes() == b"\0weights")
+    weights.chmod(0o644)
+    weights.write_bytes(b"\0altered")
+    done = type_("push --yes")
+    assert "were altered and stayed" in done.stderr and "are not on this machine" in done.stderr
+    assert "Sent 1 run to origin." in done.stdout
+    assert mlgit.get_run(run.id).record.missing == sorted([csv, model])
+
+
+def test_without_a_data_remote_runs_are_sent_and_it_is_said(
+    repo: Path, bare: Callable[..., Path]
+) -> None:
+    git("remote", "add", "origin", bare())
+    train()
+    done = type_("push --yes")
+    assert "3 files (" in done.stderr and "mlgit remote add NAME" in done.stderr
+    assert "Sent 1 run to origin." in done.stdout
+
+
+def test_json_tells_all_that_moved(shared: Path, clone: Callable[..., Path]) -> None:
+    train()
+    moved = json_of("push --yes")
+    assert (moved["remote"], moved["sent"], moved["data_sent"]["objects"]) == ("origin", 1, 3)
+    clone()
+    moved = json_of("pull")
+    assert (moved["received"], moved["data_received"]["objects"]) == (1, 2)
+    assert moved["tags_received"] == moved["tags_clashing"] == []
+
+
+# --- git tags ------------------------------------------------------------------------------------
+
+
+def test_our_tags_travel_others_do_not_and_none_is_moved(
+    shared: Path, clone: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train()
+    repository = open_repository()
+    for name in ("churn@v1.0.0", "churn#production#1", "run/baseline", "v1.0"):
+        tagging.make(repository, name, "HEAD", f"{name}\n")
+    git("tag", "churn@v9.0.0")  # lightweight: not ours
+    assert json_of("push --yes")["tags_sent"] == [
+        *("churn#production#1", "churn@v1.0.0", "run/baseline")
+    ]
+    path = clone()
+    git("tag", "-d", *git("tag").split(), cwd=path)
+    assert json_of("pull")["tags_received"] == [
+        *("churn#production#1", "churn@v1.0.0", "run/baseline")
+    ]
+    assert git("tag").split() == ["churn#production#1", "churn@v1.0.0", "run/baseline"]
+    tagging.make(open_repository(), "churn#production#2", "HEAD", "theirs\n")
+    type_("push --yes")
+    monkeypatch.chdir(shared)
+    tagging.make(repository, "churn#production#2", "HEAD", "ours\n")
+    tagging.make(repository, "churn#staging#3", "HEAD", "ours\n")
+    done = type_("push --yes", 1)
+    assert "other git tags of the same name: churn#production#2" in done.stderr
+    assert "ours" in git("tag", "-n", "-l", "churn#production#2")
+    remote = git("ls-remote", "--tags", "origin")
+    assert "churn#staging#3" in remote
+    assert type_("pull", 1).exit_code == 1
+
+
+def test_a_hook_that_refuses_a_tag_is_quoted(shared: Path, tmp_path: Path) -> None:
+    train()
+    hook = tmp_path / "remote.git/hooks/update"
+    hook.write_text('#!/bin/sh\ncase $1 in refs/tags/*) echo "no tags today" >&2; exit 1;; esac\n')
+    hook.chmod(0o755)
+    for name in ("churn@v1.0.0", "churn#production#1"):
+        tagging.make(open_repository(), name, "HEAD", f"{name}\n")
+    done = type_("push --yes", 1)
+    assert "origin refused the git tag" in done.stderr and "no tags today" in done.stderr
+    assert "refs/tags" not in git("ls-remote", "origin")  # all or none
+    assert "refs/heads/mlgit" in git("ls-remote", "origin")
+
+
+# --- remotes -------------------------------------------------------------------------------------
+
+
+def test_remotes_are_added_listed_chosen_and_removed(repo: Path, tmp_path: Path) -> None:
+    assert type_("remote ls").stderr == "There is no data remote.\n"
+    done = type_(f"remote add box {tmp_path / 'box'}")
+    assert "the default" in done.stderr and "mlgit.data.box.url" in done.stderr
+    type_("remote add far s3://bucket/data --option region=eu-west-1")
+    rows = json_of("remote ls")["remotes"]
+    assert [(row["name"], row["default"]) for row in rows] == [("box", True), ("far", False)]
+    assert rows[1]["url"] == "s3://bucket/data/mlgit"
+    assert rows[0]["place"] == str(tmp_path / "box" / "mlgit")
+    type_("remote default far")
+    type_("remote rm box")
+    assert "far" in type_("remote ls").stdout
+    for wrong, reason in {
+        "s3://key:secret@bucket/x": "password",
+        "ftp://host/x": "is not a place for data",
+    }.items():
+        assert reason in type_(f"remote add bad {wrong}", 1).stderr
+    assert "secret" in type_("remote add bad s3://b --option access_key_id=x", 1).stderr
+    type_("remote add bad s3://b --option nothing", 2)
+    assert "no data remote" in type_("remote rm box", 1).stderr
+
+
+def test_the_remotes_of_dvc_are_offered(repo: Path) -> None:
+    dvc("init", "--quiet")
+    dvc("remote", "add", "team", "s3://bucket/dvc")
+    assert "mlgit remote add team s3://bucket/dvc" in type_("remote ls").stderr
+    assert json_of("remote ls")["dvc"] == {"team": "s3://bucket/dvc"}
+
+
+def dvc(*args: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "dvc", *args], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+# --- gc ------------------------------------------------------------------------------------------
+
+
+def age(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets three weeks pass."""
+    later = time.time() + 21 * 24 * 60 * 60
+    monkeypatch.setattr(gc.time, "time", lambda: later)
+
+
+def test_gc_drops_what_no_run_names(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = train()
+    type_(f"rm {run.id}")
+    live = mlgit.start_run(capture=())
+    (repo / "live.bin").write_bytes(b"\0live")
+    live.log_model("live.bin")
+    (repo / "orphan.bin").write_bytes(b"\0orphan")
+    orphan = inputs.take(open_repository(), repo / "orphan.bin").md5
+    left = repo / ".git/objects/objabc123"
+    left.write_bytes(b"half an object")
+    assert type_("gc").stderr == "There is nothing to drop.\n"  # all is young
+    age(repo, monkeypatch)
+    assert json_of("gc --dry-run")["objects"] == {orphan: 7}
+    assert "Nothing was dropped; to do it: --yes." in type_("gc", 1).stderr
+    before = objects(repo / ".git/mlgit/data")
+    type_("gc --yes")
+    assert before - objects(repo / ".git/mlgit/data") == {orphan}
+    assert not left.exists()
+    monkeypatch.undo()
+    os.chdir(repo)
+    live.end()
+    type_(f"restore {run.id}")
+    assert mlgit.get_run(run.id).read("model/w.bin") == b"\0weights"
+    assert mlgit.get_run(live.id).read("model") == b"\0live"
+
+
+def test_gc_does_nothing_while_a_run_cannot_be_read(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train()
+    other = names.new_id()
+    append(open_repository(), {names.run_file(other, names.RUN_FILE): b'{"format": 2}'}, "later\n")
+    age(repo, monkeypatch)
+    assert "nothing was deleted" in type_("gc --yes", 1).stderr
+    assert mlgit.get_run(run.id).read("model/w.bin") == b"\0weights"
+
+
+def test_what_dvc_gc_deletes_is_never_ours(shared: Path, tmp_path: Path) -> None:
+    dvc("init", "--quiet")
+    dvc("remote", "add", "--default", "team", str(tmp_path / "store"))
+    train()
+    dvc("add", "--quiet", "data/train.csv")
+    dvc("push", "--quiet")
+    again = train("again")
+    type_("push --yes")
+    git("rm", "--quiet", "--cached", "--ignore-unmatch", "data/train.csv.dvc")
+    Path("data/train.csv.dvc").unlink()
+    dvc("gc", "--workspace", "--cloud", "--force")
+    assert not objects(shared / ".dvc/cache")  # it did its work
+    assert not objects(tmp_path / "store") - objects(tmp_path / "store/mlgit")
+    assert mlgit.get_run(again.id).read("model/w.bin") == b"\0weights"
+    type_("data pull data/train.csv -o restored.csv")
+    assert Path("restored.csv").read_text() == "a,b\n1,2\n"
+    shutil.rmtree(shared / ".git/mlgit/data")
+    assert mlgit.get_run(again.id).read("model/w.bin") == b"\0weights"  # from the remote

@@ -180,7 +180,8 @@ def here(repository: Repository, remote: Remote) -> Remote:
 def dvc_config(remotes: Iterable[Remote]) -> bytes:
     """Returns the text of `.dvc/config` with which plain DVC finds the objects.
 
-    A folder's path is not in it; `dvc get --remote-config url=/path` gives it.
+    Of a folder only the name is in it. Where it lies on a machine DVC is told once, by
+    `dvc config --global remote.NAME.url PATH`, or by `--remote-config url=PATH`.
 
     >>> storage = Remote("storage", "s3://data/mlgit", {"region": "eu-west-1"}, True)
     >>> print(dvc_config([storage]).decode(), end="")
@@ -193,8 +194,9 @@ def dvc_config(remotes: Iterable[Remote]) -> bytes:
     remotes = list(remotes)
     lines = [f"[core]\n    remote = {remote.name}" for remote in remotes if remote.is_default]
     for remote in remotes:
-        lines.append(f"['remote \"{remote.name}\"']\n    url = {remote.url}")
-        lines += [f"    {key} = {value}" for key, value in sorted(remote.options.items())]
+        if remote.url != LOCAL:
+            lines.append(f"['remote \"{remote.name}\"']\n    url = {remote.url}")
+            lines += [f"    {key} = {value}" for key, value in sorted(remote.options.items())]
     return "".join(line + "\n" for line in lines).encode()
 
 

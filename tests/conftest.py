@@ -6,18 +6,25 @@ fixtures below, or import the plain functions: `from conftest import git, needs`
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import socket
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+from peers import free_port, running
 
 from mlgit import names, records
+from mlgit.data.remote import Remote
 from mlgit.ledger import append, open_repository
 from mlgit.records import Run
 
@@ -222,3 +229,69 @@ def add_runs(path: Path, *runs: Run) -> list[str]:
     files = {names.run_file(run.id, names.RUN_FILE): records.dump_run(run) for run in runs}
     append(open_repository(path), files, f"import {len(runs)} runs\n")
     return [run.id for run in runs]
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """A real S3 server with a bucket, `data`; its URL."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with running(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], tmp_path
+    ) as is_alive:
+        while True:
+            try:
+                urllib.request.urlopen(
+                    urllib.request.Request(f"{url}/data", method="PUT"), timeout=5
+                ).close()
+                break
+            except urllib.error.HTTPError:
+                raise
+            except OSError:
+                assert is_alive()
+                time.sleep(0.05)
+        yield url
+
+
+@pytest.fixture
+def ssh(tmp_path: Path, hermetic: Path) -> Iterator[Remote]:
+    """A real SSH server that knows the key of this home; a remote behind it."""
+    # It must be called by its whole path, which is on few people's PATH.
+    sshd = needs(shutil.which("sshd") or "/usr/sbin/sshd", "apt install openssh-server")
+    keygen = needs("ssh-keygen", "apt install openssh-client")
+    server, home = tmp_path / "sshd", hermetic / ".ssh"
+    server.mkdir()
+    home.mkdir(mode=0o700)
+    for key in (server / "host_key", home / "id_ed25519"):
+        subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    keys = server / "authorized_keys"
+    keys.write_bytes((home / "id_ed25519.pub").read_bytes())
+    port = free_port()
+    host_key = (server / "host_key.pub").read_text()
+    (home / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}")
+    config = server / "config"
+    config.write_text(
+        f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {server}/host_key\nPidFile none\n"
+        f"AuthorizedKeysFile {keys}\nStrictModes no\nPasswordAuthentication no\n"
+        "KbdInteractiveAuthentication no\nUsePAM no\nSubsystem sftp internal-sftp\n"
+        "MaxStartups 100\nMaxSessions 100\n"
+    )
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # sshd asks for it
+    with running([sshd, "-D", "-e", "-f", str(config)], tmp_path) as is_alive:
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5):
+                break
+            assert is_alive()
+            time.sleep(0.02)
+        yield Remote("server", f"ssh://127.0.0.1:{port}{tmp_path}/behind ssh/mlgit", {})

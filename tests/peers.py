@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 
 def dvc(*args: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> str:
@@ -37,3 +41,29 @@ def stored_objects(folder: Path) -> dict[str, bytes]:
     """Returns the objects of a store, cache or remote in DVC's layout, by md5."""
     top = folder / "files" / "md5"
     return {path.parent.name + path.name: path.read_bytes() for path in top.glob("*/*")}
+
+
+def free_port() -> int:
+    """Returns a port of this machine that nobody listens to."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running(command: list[str], tmp_path: Path) -> Iterator[Any]:
+    """Runs a server until the block ends; gives a function that tells whether it lives."""
+    with (tmp_path / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        end = time.monotonic() + 60
+
+        def is_alive() -> bool:
+            if process.poll() is None and time.monotonic() < end:
+                return True
+            raise AssertionError((tmp_path / "server.log").read_text())
+
+        try:
+            yield is_alive
+        finally:
+            process.kill()
+            process.wait()

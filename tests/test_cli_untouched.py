@@ -11,6 +11,7 @@ from conftest import git, users_own
 from showcase import start_journal
 from test_docs import commands
 
+from mlgit import tags
 from mlgit.cli import cli
 
 COMMANDS = [
@@ -35,6 +36,7 @@ COMMANDS = [
     "remote default store",
     "remote rm store",
     "gc --yes",
+    "pin boosted",
     "note boosted -m text",
     "tag boosted a=b",
     "rename boosted best",
@@ -81,7 +83,12 @@ def state(path: Path) -> dict[str, object]:
     assert isinstance(refs, list)
     return {
         **own,
-        "refs": [ref for ref in refs if not ref.endswith("refs/remotes/origin/mlgit")],
+        "refs": [
+            ref
+            for ref in refs
+            if not ref.endswith("refs/remotes/origin/mlgit")
+            and not tags.is_ours(ref.partition("refs/tags/")[2])
+        ],
         "git's files": [file.read_bytes() if file.exists() else None for file in files],
         "hooks": sorted((path / ".git" / "hooks").iterdir()),
     }

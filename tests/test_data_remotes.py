@@ -199,7 +199,6 @@ def test_dvc_reads_the_config(repository: Repository) -> None:
         "remote.cloud.endpointurl=http://host:9000/x",
         "remote.cloud.url=s3://data/a b/mlgit",
         "remote.lab.url=ssh://ada@host:2222/data/mlgit",
-        f"remote.nas.url={folder}/local:",  # a path to fill in: --remote-config url=…
     ]
     for remote in listed(repository):
         check_shared(remote.url, remote.options)

@@ -5,24 +5,18 @@ What we push plain DVC fetches, and the other way round.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-import socket
 import stat
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import git, needs
-from peers import dvc, stored_objects
+from conftest import git
+from peers import dvc, free_port, stored_objects
 
 from mlgit import names, remotes, saved
 from mlgit import transfer as runs_data
@@ -369,43 +363,13 @@ def test_plain_dvc_is_told_where_a_folder_lies(
     assert str(tmp_path) not in config.decode()
     publish(repo, config, found)
     option = f"--remote-config=url={tmp_path / 'nas' / 'mlgit'}"
-    dvc("get", repo, "model", "--rev", "v1", "--out", "got", option, cwd=tmp_path)
+    bare = tmp_path / "bare.git"  # in a work tree DVC would take what is checked out, too
+    git("clone", "--quiet", "--bare", repo, bare)
+    dvc("get", bare, "model", "--rev", "v1", "--out", "got", option, cwd=tmp_path)
     assert files(tmp_path / "got") == files(folder)
 
 
 # --- S3 ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    """A real S3 server with a bucket, `data`; its URL."""
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}"
-    for name in list(os.environ):
-        if name.startswith("AWS_"):
-            monkeypatch.delenv(name)
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
-        monkeypatch.setenv(name, value)
-    with _running(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], tmp_path
-    ) as is_alive:
-        while True:
-            try:
-                urllib.request.urlopen(
-                    urllib.request.Request(f"{url}/data", method="PUT"), timeout=5
-                ).close()
-                break
-            except urllib.error.HTTPError:
-                raise
-            except OSError:
-                assert is_alive()
-                time.sleep(0.05)
-        yield url
 
 
 def test_dvc_and_we_share_a_bucket(
@@ -448,7 +412,7 @@ def test_s3_that_cannot_be_reached_or_entered(monkeypatch: pytest.MonkeyPatch, p
             monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     md5 = store.put(place, b"hello")
-    url = f"http://127.0.0.1:{_free_port()}"
+    url = f"http://127.0.0.1:{free_port()}"
     remote = Remote("bucket", "s3://data/mlgit", {"endpointurl": url, "region": "us-east-1"})
     with connect(remote) as connection, pytest.raises(RemoteFailed, match="credentials") as caught:
         push(place, connection, [md5])
@@ -461,40 +425,6 @@ def test_s3_that_cannot_be_reached_or_entered(monkeypatch: pytest.MonkeyPatch, p
 
 
 # --- SSH -----------------------------------------------------------------------------
-
-
-@pytest.fixture
-def ssh(tmp_path: Path, hermetic: Path) -> Iterator[Remote]:
-    """A real SSH server that knows the key of this home; a remote behind it."""
-    # It must be called by its whole path, which is on few people's PATH.
-    sshd = needs(shutil.which("sshd") or "/usr/sbin/sshd", "apt install openssh-server")
-    keygen = needs("ssh-keygen", "apt install openssh-client")
-    server, home = tmp_path / "sshd", hermetic / ".ssh"
-    server.mkdir()
-    home.mkdir(mode=0o700)
-    for key in (server / "host_key", home / "id_ed25519"):
-        subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    keys = server / "authorized_keys"
-    keys.write_bytes((home / "id_ed25519.pub").read_bytes())
-    port = _free_port()
-    host_key = (server / "host_key.pub").read_text()
-    (home / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}")
-    config = server / "config"
-    config.write_text(
-        f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {server}/host_key\nPidFile none\n"
-        f"AuthorizedKeysFile {keys}\nStrictModes no\nPasswordAuthentication no\n"
-        "KbdInteractiveAuthentication no\nUsePAM no\nSubsystem sftp internal-sftp\n"
-        "MaxStartups 100\nMaxSessions 100\n"
-    )
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)  # sshd asks for it
-    with _running([sshd, "-D", "-e", "-f", str(config)], tmp_path) as is_alive:
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5):
-                break
-            assert is_alive()
-            time.sleep(0.02)
-        yield Remote("server", f"ssh://127.0.0.1:{port}{tmp_path}/behind ssh/mlgit", {})
 
 
 def test_dvc_and_we_share_a_server(
@@ -529,31 +459,3 @@ def test_dvc_and_we_share_a_server(
     (hermetic / ".ssh" / "id_ed25519").rename(key)
     with connect(ssh._replace(options={"keyfile": str(key)})) as connection:
         assert missing(connection, [HELLO]) == {HELLO}
-
-
-# --- servers ---------------------------------------------------------------------------
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextlib.contextmanager
-def _running(command: list[str], tmp_path: Path) -> Iterator[Any]:
-    """Runs a server until the block ends; gives a function that tells whether it lives."""
-    with (tmp_path / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        end = time.monotonic() + 60
-
-        def is_alive() -> bool:
-            if process.poll() is None and time.monotonic() < end:
-                return True
-            raise AssertionError((tmp_path / "server.log").read_text())
-
-        try:
-            yield is_alive
-        finally:
-            process.kill()
-            process.wait()

@@ -39,6 +39,7 @@ _COMMANDS = {
     "pull": "share",
     "sync": "share",
     "remote": "remote",
+    "pin": "pin",
     "recover": "recover",
     "doctor": "doctor",
     "gc": "gc",

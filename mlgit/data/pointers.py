@@ -41,7 +41,9 @@ def format_pointer(path: str, found: Hash) -> bytes:
       hash: md5
       path: model
     """
-    lines = ["outs:", f"- md5: {found.md5}", f"  size: {found.size}"]
+    # One in a million has no letter but an e, which is a number for YAML.
+    md5 = found.md5 if re.search(r"[a-df]", found.md5) else f"'{found.md5}'"
+    lines = ["outs:", f"- md5: {md5}", f"  size: {found.size}"]
     if found.files is not None:
         lines.append(f"  nfiles: {found.files}")
     return ("\n".join([*lines, "  hash: md5", f"  path: {scalar(path)}"]) + "\n").encode()

@@ -116,6 +116,25 @@ class Store:
         self._repository.share(path.parent)
 
 
+def store_files(store: Store, files: Mapping[str, bytes]) -> str:
+    """Stores files, by path, as a tree of their own and returns its id.
+
+    Raises:
+        WriteFailed: the object store is read-only or full.
+    """
+    entries: Tree = {}
+    below: dict[str, dict[str, bytes]] = {}
+    for path, content in files.items():
+        name, slash, rest = path.partition("/")
+        if slash:
+            below.setdefault(name, {})[rest] = content
+        else:
+            entries[name] = Entry(FILE, store.put("blob", content))
+    for name, inside in below.items():
+        entries[name] = Entry(TREE, store_files(store, inside))
+    return store.put("tree", format_tree(entries))
+
+
 class Missing(NamedTuple):
     """What was asked for is not in the object store, or damaged there."""
 

@@ -46,6 +46,21 @@ def make(repository: Repository, name: str, commit: str, message: str) -> None:
         raise WriteFailed(f"the git tag {name} cannot be made: {error.stderr.strip()}") from error
 
 
+def check_free(repository: Repository, name: str) -> None:
+    """Checks that a tag can be made, before anything is made that it is to name.
+
+    Raises:
+        Invalid: git allows no such name.
+        WriteFailed: there is such a tag.
+    """
+    try:
+        repository.git("check-ref-format", f"refs/tags/{name}")
+    except GitFailed as error:
+        raise Invalid(f"git allows no tag with the name {name!r}") from error
+    if repository.git("for-each-ref", f"refs/tags/{name}"):
+        raise WriteFailed(f"there is a git tag {name} already", f"git show {name}")
+
+
 def commit_of(repository: Repository, name: str) -> str:
     """Returns the commit that a git tag names.
 

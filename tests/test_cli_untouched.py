@@ -25,6 +25,8 @@ COMMANDS = [
     "diff baseline boosted",
     "diff boosted diverged --code",
     "lineage train.py",
+    "verify",
+    "verify boosted --rehash",
     "artifacts ls boosted",
     "artifacts get boosted -o ../out",
     "data ls",

@@ -27,7 +27,7 @@ FLOORS = [
     ["transfer", "profiles"],
     ["artifacts", "versions"],
     ["tracking", "reading", "registry", "models", "lineage"],
-    ["doctor", "gc", "site", "interop", "projects", "monitor"],
+    ["doctor", "gc", "verify", "site", "interop", "projects", "monitor"],
     ["cli"],
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

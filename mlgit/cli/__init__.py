@@ -27,6 +27,7 @@ _COMMANDS = {
     "show": "show",
     "diff": "diff",
     "lineage": "lineage",
+    "verify": "verify",
     "artifacts": "artifacts",
     "data": "data",
     "note": "facts",

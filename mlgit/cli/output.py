@@ -62,6 +62,18 @@ def progress(label: str) -> Progress:
     return draw
 
 
+Note = Callable[[str], None]
+
+
+def note_on_terminal() -> Note:
+    """Returns a callback that says what is being done, each word over the one before."""
+
+    def say(line: str) -> None:
+        click.echo(f"\r{line + ' …':<60}\r", err=True, nl=False)
+
+    return say
+
+
 def transfer(label: str) -> Callable[[Traffic], None]:
     """Returns a callback that draws how far a transfer is, once a second has passed."""
     drawn = 0.0

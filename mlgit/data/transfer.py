@@ -60,6 +60,23 @@ def missing(remote: Connection, md5s: Iterable[str]) -> set[str]:
     return wanted - _sizes(remote, wanted).keys()
 
 
+def manifests(remote: Connection, md5s: Iterable[str]) -> dict[str, list[Member]]:
+    """Returns the files of folders on a remote, by the folder's md5, and stores nothing.
+
+    Raises:
+        RemoteFailed: it cannot be reached.
+        Unreadable: one is damaged.
+    """
+    wanted = list(md5s)
+    sizes = _sizes(remote, wanted)
+    return {
+        md5: hashing.parse_manifest(
+            _fetch_manifest(remote, md5, sizes[md5]), f"the manifest {md5} on {remote.name}"
+        )
+        for md5 in sizes
+    }
+
+
 def push(
     store: Path, remote: Connection, hashes: Iterable[str], progress: Progress | None = None
 ) -> Moved:

@@ -16,7 +16,7 @@ from mlgit.ledger.index import Index, Progress, open_index
 from mlgit.ledger.objects import Object, Reader
 from mlgit.ledger.repository import Repository, open_repository
 
-__all__ = ["Ledger", "Repository", "append", "open_repository"]
+__all__ = ["Ledger", "Repository", "append", "base_commits", "open_repository"]
 
 
 class Ledger:

@@ -132,6 +132,14 @@ def seconds(stamp: str) -> float:
         raise Invalid(f"{shown(stamp)} is not a time in UTC with microseconds") from error
 
 
+def is_timestamp(stamp: str) -> bool:
+    """Tells whether this is a stored time."""
+    try:
+        return _TIME.fullmatch(stamp) is not None and bool(datetime.fromisoformat(stamp[:-1]))
+    except ValueError:
+        return False
+
+
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 
 
@@ -167,6 +175,14 @@ def experiment_fact_file(name: str, fact_id: str) -> str:
     return f"{experiment_folder(name)}/facts/{fact_id}.json"
 
 
+def model_folder(name: str) -> str:
+    return f"models/{encode(name)}"
+
+
+def model_fact_file(name: str, fact_id: str) -> str:
+    return f"{model_folder(name)}/facts/{fact_id}.json"
+
+
 def remote_folder(name: str) -> str:
     return f"remotes/{encode(name)}"
 
@@ -192,13 +208,14 @@ def profile_file(md5: str, digest: str) -> str:
 class Place(NamedTuple):
     """What a path on the branch is: of which thing, and which part of it."""
 
-    kind: str  # "run", "experiment", "remote", "environment", "profile", "mark" or "other"
-    owner: str  # run id, experiment's or remote's name, environment's or data's hash; else ""
+    kind: str  # run, experiment, model, remote, environment, profile, mark or other
+    owner: str  # run id; name; hash of environment or data; "" for the rest
     part: str  # the path below the owner's folder
 
 
 _RUN_PLACE = re.compile(r"runs/(\d{4}/\d\d/\d\d)/([^/]+)/(.+)")
 _EXPERIMENT_PLACE = re.compile(r"experiments/([^/]+)/(.+)")
+_MODEL_PLACE = re.compile(r"models/([^/]+)/(.+)")
 _REMOTE_PLACE = re.compile(r"remotes/([^/]+)/(.+)")
 _PROFILE_PLACE = re.compile(r"profiles/([0-9a-f]{32}(?:\.dir)?)/([0-9a-f]{64}\.json)")
 _ENVIRONMENT_PLACE = re.compile(r"environments/([0-9a-f]{64})\.json")
@@ -223,6 +240,11 @@ def place(path: str) -> Place:
         name = decode(folder)
         if name is not None:
             return Place("experiment", name, part)
+    elif match := _MODEL_PLACE.fullmatch(path):
+        folder, part = match.groups()
+        name = decode(folder)
+        if name is not None:
+            return Place("model", name, part)
     elif match := _REMOTE_PLACE.fullmatch(path):
         name, part = match.groups()
         if is_remote_name(name):

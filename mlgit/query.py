@@ -99,15 +99,15 @@ class SortKey(NamedTuple):
 ALL = Query("", (), lambda row: True)
 
 
-def parse(text: str) -> Query:
-    """Reads a condition; a blank one is `ALL`.
+def parse(text: str, attributes: Sequence[str] = ATTRIBUTES) -> Query:
+    """Reads a condition; a blank one is `ALL`. `attributes` are those of what is searched.
 
     Raises:
         QueryError: the text is not a condition; the message points at the column.
     """
     if not text.strip():
         return ALL
-    reader = _Reader(text, "condition")
+    reader = _Reader(text, "condition", attributes)
     test = reader.either()
     reader.finish("'and' or 'or'")
     return Query(text, tuple(reader.columns), test)
@@ -199,9 +199,10 @@ class _Reader:
     key. So there is no list of tokens, each rule takes what it wants.
     """
 
-    def __init__(self, text: str, subject: str) -> None:
+    def __init__(self, text: str, subject: str, attributes: Sequence[str] = ATTRIBUTES) -> None:
         self.text = text
         self.subject = subject
+        self.attributes = attributes
         self.at = 0
         self.columns: dict[Field, int] = {}
         if len(text) > MAX_LENGTH:
@@ -280,7 +281,7 @@ class _Reader:
                 part = self.take(_PART)[1:]
         elif kind == "metric" and (found := _PART.search(key, 1)):
             key, part = key[: found.start()], found[0][1:]
-        if kind == "attribute" and key not in ATTRIBUTES:
+        if kind == "attribute" and key not in self.attributes:
             raise self.unknown(key, start)
         return Field(kind, key, part or "last") if kind == "metric" else Field(kind, key)
 
@@ -288,10 +289,10 @@ class _Reader:
         import difflib  # only a mistake pays for it
 
         prefix, dot, key = name.partition(".")
-        near = difflib.get_close_matches(prefix.lower(), _KINDS if dot else ATTRIBUTES, n=1)
+        near = difflib.get_close_matches(prefix.lower(), _KINDS if dot else self.attributes, n=1)
         meant = f"write {Field('metric', name)} or {Field('param', name)}"
         return self.error(
-            f"there is no field {name!r}; there are {', '.join(ATTRIBUTES)}, "
+            f"there is no field {name!r}; there are {', '.join(self.attributes)}, "
             "metrics.KEY, params.KEY and tags.KEY",
             at,
             hint=f"did you mean {near[0]}{dot}{key}?" if near else meant,

@@ -21,9 +21,8 @@ from collections.abc import Iterable, Mapping
 
 from mlgit import names, records
 from mlgit.data.remote import LOCAL, OPTIONS, Remote, check_shared, with_prefix
-from mlgit.errors import Invalid, NotFound, Unreadable
+from mlgit.errors import Invalid, NotFound
 from mlgit.ledger import Ledger, append, walk
-from mlgit.ledger.objects import Object
 from mlgit.ledger.repository import Repository
 from mlgit.ledger.secrets import find_secret
 from mlgit.records import Fact
@@ -97,23 +96,7 @@ def set_default(repository: Repository, name: str) -> None:
 
 def list_remotes(ledger: Ledger) -> list[Remote]:
     """Returns the data remotes as everybody has them, by name. Bad facts are passed over."""
-    facts: dict[str, list[Fact]] = {}
-    files = list(walk.list_files(ledger.reader, ledger.root, "remotes"))
-    contents = ledger.reader.find_many((entry.sha for _, entry in files), _LIMIT)
-    for (path, _), content in zip(files, contents, strict=True):
-        place = names.place(f"remotes/{path}")
-        if place.kind != "remote" or not isinstance(content, Object):
-            continue
-        try:
-            fact = records.load_fact(content.data, path)
-        except Unreadable:
-            continue  # as `doctor` tells
-        if names.remote_fact_file(place.owner, fact.id) == f"remotes/{path}":
-            facts.setdefault(place.owner, []).append(fact)
-    return fold(facts)
-
-
-_LIMIT = records.SIZE_LIMITS["fact"]
+    return fold(walk.named_facts(ledger.reader, ledger.root, "remotes"))
 
 
 def fold(facts: Mapping[str, Iterable[Fact]]) -> list[Remote]:

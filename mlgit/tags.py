@@ -17,6 +17,7 @@ tags.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
@@ -123,6 +124,7 @@ def _encode(name: str) -> str:
 _UNSAFE = re.compile(r"[^0-9A-Za-z/_-]|^[/_-]|(?<=/)/|[/_-]\Z", re.ASCII)
 
 
+@lru_cache(maxsize=4096)  # thousands of tags have the names of few models
 def decode(text: str) -> str | None:
     """Returns the name that `encode` spells so, or None if it spells none so."""
     try:
@@ -159,6 +161,14 @@ def version_name(text: str) -> str:
     if not _VERSION.fullmatch(f"v{numbers}"):
         raise Invalid(f"{shown(text)} is no version", "write it as v2, or v2.1.0")
     return f"v{numbers}"
+
+
+def find_version(text: str) -> str | None:
+    """Returns a version's whole name, as `version_name`, or None if it is no version."""
+    try:
+        return version_name(text)
+    except Invalid:
+        return None
 
 
 def label(kind: str, text: str) -> str:

@@ -49,6 +49,18 @@ COMMANDS = [
     "experiment rename churn leaving",
     "experiment rm churn",
     "experiment restore churn",
+    "model register churn train.py",
+    "model register churn boosted",
+    *(
+        f"model {verb}"
+        for verb in (
+            *("promote churn@v1 production", "demote churn@v1", "archive churn@v1"),
+            *("alias churn@v1 champion", "unalias churn champion", "rm churn@v1"),
+            *("restore churn@v1", "describe churn -m x", "tag churn a=b", "untag churn a"),
+            *("rename churn other", "ls", "search stage=production", "show churn"),
+            *("history churn", "events", "diff churn@v1 churn@v1", "pull churn@v1 -o ../churn"),
+        )
+    ),
     "push",
     "pull",
     "sync",

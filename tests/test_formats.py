@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 from conftest import git
 
-from mlgit import names, profiles, records, remotes, saved
+from mlgit import names, profiles, records, remotes, saved, tags
 from mlgit.data.remote import Remote
-from mlgit.ledger import Ledger, open_repository
+from mlgit.ledger import Ledger, open_repository, walk
 from mlgit.records import Metric, Person, Pointer, Run, Source
 from mlgit.records.history import dump, load, rows
+from mlgit.registry import events
+from mlgit.registry.fold import fold
 from mlgit.tracking import finish, journal
 
 V1 = Path(__file__).parent / "formats" / "v1"
@@ -331,6 +333,29 @@ def test_remotes_are_read(ledger: Ledger) -> None:
         Remote("share", "local:", {}),
         Remote("storage", "s3://example/data/mlgit", {"region": "eu-west-1"}, is_default=True),
     ]
+
+
+def test_models_are_read(ledger: Ledger, branch: Path) -> None:
+    found = []
+    for file in sorted((V1 / "tags").glob("[0-9]*")):
+        raw = file.read_text("utf-8")
+        name = re.search("^tag (.*)$", raw, re.MULTILINE)
+        assert name and tags.parse(name[1])
+        event = events.read(name[1], "0" * 40, raw)
+        assert event is not None
+        found.append(event)
+    facts = walk.named_facts(ledger.reader, ledger.root, "models")
+    (model,) = fold(found, facts).models.values()
+    assert (model.name, model.title, model.former) == ("größe/2", "leaving", ["größe/2"])
+    assert (model.description, model.tags) == ("Who leaves.", {"team": "growth"})
+    second, first = model.versions
+    assert (second.version, second.stage, second.aliases) == ("v2.0.0", "production", ["champion"])
+    assert (first.withdrawn, first.run, first.hash) == (True, DATA, MODEL.md5)
+    assert (first.description, first.tags) == ("Without postcodes.", {"audited": "yes"})
+    assert (first.reason, first.time) == ("the first", "2025-12-17T19:33:20.123456Z")
+    assert found[3].reason == "because\nof two lines"
+    assert second.time == "2025-12-17T19:35:00.000000Z"  # the tag's own
+    assert model.problems == []
 
 
 def test_metrics_json_is_read() -> None:

@@ -70,6 +70,10 @@ def clone(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
     return make
 
 
+def head() -> str:
+    return git("rev-parse", "HEAD").strip()
+
+
 def objects(path: Path) -> set[str]:
     return {f"{p.parent.name}{p.name}" for p in path.rglob("files/md5/*/*")}
 
@@ -189,7 +193,7 @@ def test_our_tags_travel_others_do_not_and_none_is_moved(
     train()
     repository = open_repository()
     for name in ("churn@v1.0.0", "churn#production#1", "run/baseline", "v1.0"):
-        tagging.make(repository, name, "HEAD", f"{name}\n")
+        tagging.make(repository, name, head(), f"{name}\n")
     git("tag", "churn@v9.0.0")  # lightweight: not ours
     assert json_of("push --yes")["tags_sent"] == [
         *("churn#production#1", "churn@v1.0.0", "run/baseline")
@@ -200,11 +204,11 @@ def test_our_tags_travel_others_do_not_and_none_is_moved(
         *("churn#production#1", "churn@v1.0.0", "run/baseline")
     ]
     assert git("tag").split() == ["churn#production#1", "churn@v1.0.0", "run/baseline"]
-    tagging.make(open_repository(), "churn#production#2", "HEAD", "theirs\n")
+    tagging.make(open_repository(), "churn#production#2", head(), "theirs\n")
     type_("push --yes")
     monkeypatch.chdir(shared)
-    tagging.make(repository, "churn#production#2", "HEAD", "ours\n")
-    tagging.make(repository, "churn#staging#3", "HEAD", "ours\n")
+    tagging.make(repository, "churn#production#2", head(), "ours\n")
+    tagging.make(repository, "churn#staging#3", head(), "ours\n")
     done = type_("push --yes", 1)
     assert "other git tags of the same name: churn#production#2" in done.stderr
     assert "ours" in git("tag", "-n", "-l", "churn#production#2")
@@ -219,7 +223,7 @@ def test_a_hook_that_refuses_a_tag_is_quoted(shared: Path, tmp_path: Path) -> No
     hook.write_text('#!/bin/sh\ncase $1 in refs/tags/*) echo "no tags today" >&2; exit 1;; esac\n')
     hook.chmod(0o755)
     for name in ("churn@v1.0.0", "churn#production#1"):
-        tagging.make(open_repository(), name, "HEAD", f"{name}\n")
+        tagging.make(open_repository(), name, head(), f"{name}\n")
     done = type_("push --yes", 1)
     assert "origin refused the git tag" in done.stderr and "no tags today" in done.stderr
     assert "refs/tags" not in git("ls-remote", "origin")  # all or none

@@ -83,6 +83,11 @@ def diff_command(
         click.echo("The runs differ in nothing that was recorded.", err=True)
 
 
+def compared(ledger: Ledger, runs: Sequence[Run]) -> list[tuple[str, Sequence[Any]]]:
+    """Returns the fields in which runs differ, with the value of each."""
+    return [row for row in _rows(ledger, runs, False) if not _all_equal(row[1])]
+
+
 def _rows(
     ledger: Ledger, runs: Sequence[Run], everything: bool
 ) -> Iterator[tuple[str, Sequence[Any]]]:

@@ -68,6 +68,13 @@ class Repository:
         """Runs a git command and returns its output as text, without the final newline."""
         return self.git(*arguments, env=env).decode(errors="surrogateescape").rstrip("\n")
 
+    def try_line(self, *arguments: str) -> str | None:
+        """Runs a git command as `line` does; None if it fails."""
+        try:
+            return self.line(*arguments)
+        except GitFailed:
+            return None
+
     def listing(self, *arguments: str) -> list[bytes]:
         """Runs a git command that lists, with `-z`, what is on a branch; returns the items.
 

@@ -6,16 +6,24 @@ that refusal is what makes the registry's event numbers a lock.
 
 from __future__ import annotations
 
+import os
 import subprocess
-from collections.abc import Iterable
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from mlgit import tags
 from mlgit.errors import Invalid, NotFound, RemoteFailed, WriteFailed
+from mlgit.ledger.objects import Store
 from mlgit.ledger.repository import GitFailed, Repository
 from mlgit.ledger.sync import known_remote, unreachable
 
 _AT_ONCE = 500  # tags a command names; thousands would not fit
+
+
+class Refused(RemoteFailed):
+    """A remote did not take a tag: it has another one of this name, or a hook said no."""
 
 
 class Moved(NamedTuple):
@@ -34,16 +42,100 @@ def make(repository: Repository, name: str, commit: str, message: str) -> None:
         Invalid: git allows no such name.
         WriteFailed: there is such a tag, or it cannot be written or signed.
     """
+    check_free(repository, name)
+    make_all(repository, [New(name, commit, message, int(time.time()))])
+
+
+class New(NamedTuple):
+    """An annotated tag to be made."""
+
+    name: str
+    commit: str
+    message: str
+    when: int
+    """Seconds since 1970."""
+
+
+def make_all(repository: Repository, new: Sequence[New]) -> None:
+    """Makes annotated git tags, all of them or none, signed if `tag.gpgSign` says so.
+
+    Raises:
+        WriteFailed: there is one of the names already, or one cannot be written or signed.
+    """
+    shas = _signed(repository, new) if repository.flag("tag.gpgsign", False) else None
+    if shas is None:
+        store = Store(repository)
+        shas = [store.put("tag", _content(repository, tag)) for tag in new]
+    commands = [f"create refs/tags/{tag.name} {sha}\n" for tag, sha in zip(new, shas, strict=True)]
     try:
-        # The default clean-up would drop lines that begin with '#'.
-        options = ("--annotate", "--cleanup=verbatim", "--file=-")
-        repository.git("tag", *options, "--end-of-options", name, commit, input=message.encode())
+        repository.git("update-ref", "--stdin", input="".join(commands).encode())
     except GitFailed as error:
-        if "not a valid tag name" in error.stderr:
-            raise Invalid(f"git allows no tag with the name {name!r}") from error
-        if "already exists" in error.stderr:
-            raise WriteFailed(f"there is a git tag {name} already", f"git show {name}") from error
-        raise WriteFailed(f"the git tag {name} cannot be made: {error.stderr.strip()}") from error
+        taken = next((tag.name for tag in new if f"refs/tags/{tag.name}'" in error.stderr), None)
+        if taken and "already exists" in error.stderr:
+            raise WriteFailed(f"there is a git tag {taken} already", f"git show {taken}") from error
+        raise WriteFailed(f"git tags cannot be made: {error.stderr.strip()[:300]}") from error
+
+
+def _content(repository: Repository, tag: New) -> bytes:
+    person = repository.person
+    zone = time.strftime("%z", time.localtime(tag.when))
+    lines = [f"object {tag.commit}", "type commit", f"tag {tag.name}"]
+    lines += [f"tagger {person.name} <{person.email}> {tag.when} {zone}", "", tag.message]
+    return "\n".join(lines).encode(errors="surrogateescape")
+
+
+_SIGNING = ("gpg.", "user.", "tag.")
+
+
+def _signed(repository: Repository, new: Sequence[New]) -> list[str]:
+    """Lets git sign tags in a repository of its own that borrows our objects.
+
+    So that no ref of ours appears before all are signed: git has no command that signs a
+    tag without making it.
+    """
+    settings = [
+        part
+        for key, value in repository.config.items()
+        if key.startswith(_SIGNING)
+        for part in ("-c", f"{key}={value}")
+    ]
+    store = Store(repository)
+    shas = []
+    with tempfile.TemporaryDirectory(prefix="mlgit-sign-") as folder:
+        repository.git("init", "--quiet", "--bare", folder)
+        borrowed = os.path.join(folder, "objects", "info", "alternates")
+        with open(borrowed, "wb") as file:
+            file.write(os.fsencode(repository.objects) + b"\n")
+        for tag in new:
+            env = {"GIT_DIR": folder, "GIT_COMMITTER_DATE": f"{tag.when} +0000"}
+            options = ("--sign", "--cleanup=verbatim", "--file=-", "--end-of-options")
+            try:
+                repository.git(
+                    *settings,
+                    *("tag", *options, tag.name, tag.commit),
+                    input=tag.message.encode(errors="surrogateescape"),
+                    env=env,
+                )
+                content = repository.git("cat-file", "tag", f"refs/tags/{tag.name}", env=env)
+            except GitFailed as error:
+                raise _unsigned(tag.name, f": {error.stderr.strip()[:300]}") from error
+            if b"\n-----BEGIN " not in content:  # git 2.39 warns and exits with 0
+                raise _unsigned(tag.name)
+            shas.append(store.put("tag", content))
+    return shas
+
+
+def _unsigned(name: str, reason: str = "") -> WriteFailed:
+    return WriteFailed(
+        f"git could not sign the tag {name}{reason}",
+        "repair signing, or turn it off here: git config tag.gpgSign false",
+    )
+
+
+def drop(repository: Repository, names: Iterable[str]) -> None:
+    """Deletes tags that were made here and that nobody else has seen, all or none."""
+    commands = "".join(f"delete refs/tags/{name}\n" for name in names)
+    repository.git("update-ref", "--stdin", input=commands.encode())
 
 
 def check_free(repository: Repository, name: str) -> None:
@@ -136,7 +228,8 @@ def send(repository: Repository, remote: str, names: Iterable[str]) -> None:
     """Pushes these tags together: where the remote can, all of them or none.
 
     Raises:
-        RemoteFailed: it cannot be reached, or refuses one of them.
+        Refused: it does not take one of them.
+        RemoteFailed: it cannot be reached.
     """
     refspecs = [f"refs/tags/{name}:refs/tags/{name}" for name in names]
     done = _push(repository, remote, refspecs, "--atomic")
@@ -149,7 +242,7 @@ def send(repository: Repository, remote: str, names: Iterable[str]) -> None:
         reason = told[-1].partition("] ")[2].strip("()") or told[-1]
         said = [line for line in done.stderr.splitlines() if line.startswith("remote: ")]
         more = f"; it says: {said[0].removeprefix('remote: ').strip()[:200]}" if said else ""
-        raise RemoteFailed(f"{remote} refused the git tag {name}: {reason}{more}")
+        raise Refused(f"{remote} refused the git tag {name}: {reason}{more}")
     if done.returncode:
         raise unreachable(remote, done)
 

@@ -7,6 +7,7 @@ three thousand.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple, TypeVar
@@ -272,6 +273,27 @@ def load_experiments(reader: Reader, root: str) -> Iterator[records.Experiment |
         if facts:
             yield records.fold_experiment(name, facts)
         yield from bad
+
+
+def named_facts(reader: Reader, root: str, top: str) -> dict[str, list[records.Fact]]:
+    """Returns the facts about named things below a folder, by name; `top` is "models" or
+    "remotes". Those that cannot be read are left out, as `doctor` tells.
+    """
+    found: dict[str, list[records.Fact]] = {}
+    files = list(list_files(reader, root, top))
+    limit = records.SIZE_LIMITS["fact"]
+    contents = reader.find_many((entry.sha for _, entry in files), limit)
+    for (path, entry), content in zip(files, contents, strict=True):
+        place = names.place(f"{top}/{path}")
+        holder, _, name = place.part.partition("/")
+        if f"{place.kind}s" != top or holder != _FACTS or not _is_fact(name):
+            continue
+        if isinstance(content, Object) and entry.is_file:
+            with contextlib.suppress(Unreadable):
+                fact = records.load_fact(content.data, path)
+                if name == f"{fact.id}.json":
+                    found.setdefault(place.owner, []).append(fact)
+    return found
 
 
 def run_facts(reader: Reader, root: str, run_id: str) -> list[records.Fact]:

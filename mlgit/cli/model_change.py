@@ -1,0 +1,358 @@
+"""`mlgit model`: the verbs that change the registry, and sending what they made."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from mlgit import saved, tags
+from mlgit.cli import complete, output
+from mlgit.cli.place import ledger as open_ledger
+from mlgit.cli.place import repository
+from mlgit.errors import NotFound, RemoteFailed
+from mlgit.ledger import Ledger, tagging
+from mlgit.records import Run
+from mlgit.registry import events, verbs
+from mlgit.registry.find import FORMS, split, version_meant
+from mlgit.registry.fold import Model, Version
+from mlgit.registry.state import load, load_model
+
+COMMANDS: list[click.Command] = []
+
+_push = click.option("--push", is_flag=True, help="Fetch first, and send it, all or nothing.")
+_why = click.option("-m", "--reason", default="", metavar="TEXT", help="Why; kept with it.")
+_version = click.argument("version", metavar="MODEL@VERSION")
+
+
+def _command(name: str, epilog: str) -> Callable[[Callable[..., None]], click.Command]:
+    def make(function: Callable[..., None]) -> click.Command:
+        command = click.command(name, epilog=f"\b\nExamples:\n{epilog}")(function)
+        COMMANDS.append(command)
+        return command
+
+    return make
+
+
+def _change(
+    text: str, push: bool, verb: Callable[[Ledger, Model, Version | None], list[str]]
+) -> None:
+    """Does something to a model or version, and sends it if asked to."""
+    if push:
+        _fetch()
+    with open_ledger() as ledger:
+        name, said = split(text)
+        model = load_model(ledger, name)
+        if name != model.title:
+            output.warn(f"the model {name} is called {model.title} now")
+        version = version_meant(model, said) if said is not None else None
+        made = verb(ledger, model, version)
+    for tag in made:
+        click.echo(output.clean(tag))
+    if push:
+        _send(model.name, made)
+
+
+def _needed(version: Version | None, text: str) -> Version:
+    if version is None:
+        raise NotFound(f"{text} names no version", FORMS)
+    return version
+
+
+def _fetch() -> None:
+    from mlgit.ledger import sync
+
+    sync.pull(repository())
+    moved = tagging.fetch(repository())
+    if moved.clashing:
+        raise RemoteFailed(
+            f"the git tag {moved.clashing[0]} here is not the one on the remote",
+            f"yours was never sent; let go of it: git tag -d '{moved.clashing[0]}'",
+        )
+
+
+def _send(model: str, made: list[str]) -> None:
+    """Sends the ledger, then the tags together; if others were faster, takes ours back."""
+    from mlgit import remotes, transfer
+    from mlgit.ledger import sync
+
+    with open_ledger() as ledger:
+        shares_data = ledger.exists and bool(remotes.list_remotes(ledger))
+    if shares_data:
+        transfer.push(repository(), progress=output.transfer("Sending data"))
+    sync.push(repository(), show=sys.stderr.isatty())
+    remote = sync.known_remote(repository(), None)
+    before = {event.tag for event in events.load(repository(), model)} - {*made}
+    try:
+        tagging.send(repository(), remote, made)
+    except tagging.Refused as error:
+        tagging.drop(repository(), made)
+        tagging.fetch(repository())
+        new = [e for e in events.load(repository(), model) if e.tag not in before]
+        told = "; ".join(f"{e.by}: {e.subject}" for e in new[:3])
+        meanwhile = f"; meanwhile {told}" if told else ""
+        raise RemoteFailed(
+            f"{error.message}{meanwhile}",
+            "nothing was changed; to do it all the same, say it again",
+        ) from error
+    click.echo(f"Sent to {remote}.", err=True)
+
+
+# --- versions --------------------------------------------------------------------------
+
+
+@_command(
+    "register",
+    """\
+  mlgit model register churn @best:metrics.rmse
+  mlgit model register churn baseline:checkpoints/last --version 2.1
+  mlgit model register churn ./saved-elsewhere        # a file or folder that no run made""",
+)
+@click.argument("model")
+@click.argument("source", metavar="RUN[:PATH]", shell_complete=complete.runs)
+@click.option("--version", metavar="V", help="Its number; otherwise the next whole one.")
+@click.option("--description", default="", metavar="TEXT", help="What it is, in Markdown.")
+@_why
+@_push
+def register_command(
+    model: str, source: str, version: str | None, description: str, reason: str, push: bool
+) -> None:
+    """Register a run's model as a new version."""
+    if push:
+        _fetch()
+    path: str | None = None
+    with open_ledger() as ledger:
+        try:
+            run, path = _run_and_path(ledger, source)
+        except NotFound:
+            if not Path(source).exists():
+                raise
+            run = None
+    if run is None:
+        run = _import(model, Path(source))
+    with open_ledger() as ledger:
+        made = verbs.register(
+            ledger,
+            load(ledger),
+            model,
+            run,
+            path,
+            version=version,
+            description=description,
+            reason=reason,
+        )
+        name = load_model(ledger, model).name
+    tag = str(tags.EventName(name, "register", version=made.version))
+    click.echo(f"Registered {output.clean(made.name)}: git tag {output.clean(tag)}")
+    if push:
+        _send(name, [tag])
+
+
+def _run_and_path(ledger: Ledger, source: str) -> tuple[Run, str | None]:
+    """Returns the run, and the artifact's path if one is named; a name may hold a colon."""
+    try:
+        return saved.find(ledger, source), None
+    except NotFound:
+        name, colon, path = source.rpartition(":")
+        if not colon:
+            raise
+        return saved.find(ledger, name), path
+
+
+def _import(model: str, path: Path) -> Run:
+    """Records a run that only brings in a model saved outside."""
+    from mlgit.tracking.session import start_run
+
+    with start_run("imported models", model, capture=["code", "command"]) as run:
+        run.set_tag("mlgit.imported", path.name)
+        run.log_model(path)
+    with open_ledger() as ledger:
+        return saved.find(ledger, run.id)
+
+
+@_command(
+    "promote",
+    """\
+  mlgit model promote churn@v2 production -m "beats v1 by 4 %"
+  mlgit model promote churn@latest staging --push
+  mlgit model promote churn@v3 production --archive-existing""",
+)
+@_version
+@click.argument("stage")
+@_why
+@click.option("--archive-existing", is_flag=True, help="Archive the version that leaves.")
+@_push
+def promote_command(
+    version: str, stage: str, reason: str, archive_existing: bool, push: bool
+) -> None:
+    """Move a version to a stage; the version that was in it leaves."""
+
+    def verb(ledger: Ledger, model: Model, found: Version | None) -> list[str]:
+        chosen = _needed(found, version)
+        return verbs.promote(
+            ledger, model, chosen, stage, reason, archive_existing=archive_existing
+        )
+
+    _change(version, push, verb)
+
+
+@_command("demote", "  mlgit model demote churn@v2 -m 'drifted'")
+@_version
+@_why
+@_push
+def demote_command(version: str, reason: str, push: bool) -> None:
+    """Take a version out of its stage."""
+    _change(
+        version, push, lambda ledger, m, v: verbs.demote(ledger, m, _needed(v, version), reason)
+    )
+
+
+@_command("archive", "  mlgit model archive churn@v1")
+@_version
+@_why
+@_push
+def archive_command(version: str, reason: str, push: bool) -> None:
+    """Move a version to the stage archived, which many may be in."""
+    _change(
+        version,
+        push,
+        lambda ledger, m, v: verbs.promote(ledger, m, _needed(v, version), "archived", reason),
+    )
+
+
+@_command("alias", "  mlgit model alias churn@v2 champion")
+@_version
+@click.argument("alias")
+@_why
+@_push
+def alias_command(version: str, alias: str, reason: str, push: bool) -> None:
+    """Give a version a free name that moves, such as champion."""
+    _change(
+        version,
+        push,
+        lambda ledger, m, v: verbs.alias(ledger, m, _needed(v, version), alias, reason),
+    )
+
+
+@_command("unalias", "  mlgit model unalias churn champion")
+@click.argument("model")
+@click.argument("alias")
+@_why
+@_push
+def unalias_command(model: str, alias: str, reason: str, push: bool) -> None:
+    """Take an alias away."""
+    _change(model, push, lambda ledger, m, v: verbs.unalias(ledger, m, alias, reason))
+
+
+@_command(
+    "rm",
+    """\
+  mlgit model rm churn@v2 -m "trained on leaked data"
+  mlgit model rm churn                                  # deprecates the model""",
+)
+@click.argument("model", metavar="MODEL[@VERSION]")
+@_why
+@_push
+def remove_command(model: str, reason: str, push: bool) -> None:
+    """Withdraw a version, or deprecate a model; both can be restored."""
+
+    def verb(ledger: Ledger, found: Model, version: Version | None) -> list[str]:
+        if version is None:
+            return verbs.deprecate(ledger, found, reason)
+        return verbs.withdraw(ledger, found, version, reason)
+
+    _change(model, push, verb)
+
+
+@_command("restore", "  mlgit model restore churn@v2\n  mlgit model restore churn")
+@click.argument("model", metavar="MODEL[@VERSION]")
+@_why
+@_push
+def restore_command(model: str, reason: str, push: bool) -> None:
+    """Bring back a withdrawn version or a deprecated model."""
+    if push:
+        _fetch()
+    with open_ledger() as ledger:
+        name, said = split(model)
+        found = load_model(ledger, name)
+        version = _any_version(found, said) if said is not None else None
+        made = verbs.restore(ledger, found, version, reason)
+    for tag in made:
+        click.echo(output.clean(tag))
+    if push:
+        _send(found.name, made)
+
+
+def _any_version(model: Model, said: str) -> Version:
+    number = tags.find_version(said)
+    for version in model.versions:
+        if version.version == number:
+            return version
+    return version_meant(model, said)
+
+
+# --- descriptions, tags, names ----------------------------------------------------------
+
+
+@_command(
+    "describe",
+    """\
+  mlgit model describe churn -m "Who leaves, and why"
+  mlgit model describe churn@v2 -m "Without the postcode" """,
+)
+@click.argument("model", metavar="MODEL[@VERSION]")
+@click.option("-m", "--message", required=True, help="In Markdown; empty takes it away.")
+def describe_command(model: str, message: str) -> None:
+    """Describe a model or a version."""
+    with open_ledger() as ledger:
+        found, number = _model_or_version(ledger, model)
+        verbs.describe(ledger, found, message, number)
+    click.echo(f"Described {output.clean(model)}.", err=True)
+
+
+@_command("tag", "  mlgit model tag churn team=growth\n  mlgit model tag churn@v2 audited=yes")
+@click.argument("model", metavar="MODEL[@VERSION]")
+@click.argument("pairs", metavar="KEY=VALUE...", nargs=-1, required=True)
+def tag_command(model: str, pairs: tuple[str, ...]) -> None:
+    """Set labels of a model or a version."""
+    with open_ledger() as ledger:
+        found, number = _model_or_version(ledger, model)
+        for pair in pairs:
+            key, _, value = pair.partition("=")
+            verbs.tag(ledger, found, key, value, number)
+    click.echo(f"Tagged {output.clean(model)}: {output.clean(', '.join(pairs))}", err=True)
+
+
+@_command("untag", "  mlgit model untag churn@v2 audited")
+@click.argument("model", metavar="MODEL[@VERSION]")
+@click.argument("key")
+def untag_command(model: str, key: str) -> None:
+    """Remove a label of a model or a version."""
+    with open_ledger() as ledger:
+        found, number = _model_or_version(ledger, model)
+        verbs.untag(ledger, found, key, number)
+    click.echo(f"Removed the tag {output.clean(key)} of {output.clean(model)}.", err=True)
+
+
+@_command("rename", "  mlgit model rename churn leaving")
+@click.argument("model")
+@click.argument("name")
+def rename_command(model: str, name: str) -> None:
+    """Give a model another name; the old one keeps answering."""
+    with open_ledger() as ledger:
+        found = load_model(ledger, model)
+        old = found.title
+        verbs.rename(ledger, load(ledger), found, name)
+    click.echo(
+        f"{output.clean(old)} is called {output.clean(name)} now. "
+        f"Its git tags keep the name {output.clean(found.name)}.",
+        err=True,
+    )
+
+
+def _model_or_version(ledger: Ledger, text: str) -> tuple[Model, str | None]:
+    name, said = split(text)
+    model = load_model(ledger, name)
+    return model, version_meant(model, said).version if said is not None else None

@@ -1,0 +1,146 @@
+"""The registry's events, read from git tags and written as git tags.
+
+One `for-each-ref` reads them all. An event's number says what its writer knew: event n
+was decided knowing the model's events below n. The tag's own time is at least a second
+after the model's last event, because GTO orders by whole seconds and ignores numbers; the
+true time is a trailer.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from mlgit import names, tags
+from mlgit.errors import WriteFailed
+from mlgit.ledger import tagging
+from mlgit.ledger.repository import Repository
+
+FORMAT = 1
+_PREFIX = "Mlgit-"
+# What git's tag objects are, https://git-scm.com/docs/git-mktag; an odd one is not read.
+_TAG = re.compile(
+    r"object ([0-9a-f]{40})\ntype commit\ntag [^\n]+\n"
+    r"tagger ([^<\n]*) <([^>\n]*)> (\d{1,12}) [^\n]*\n"
+    r"(?:[^\n]+\n)*\n([^\n]*)\n?(.*)",
+    re.DOTALL,
+)
+
+
+class Event(NamedTuple):
+    """One change of the registry: one annotated git tag."""
+
+    name: tags.EventName
+    tag: str
+    sha: str
+    """Of the tag object."""
+    commit: str
+    """The version commit it points at."""
+    when: int
+    """The tag's own time, in seconds since 1970."""
+    time: str
+    """When it was decided: UTC, ISO 8601 with microseconds."""
+    by: str
+    email: str
+    subject: str
+    reason: str
+    trailers: Mapping[str, str]
+    is_signed: bool
+
+    @property
+    def order(self) -> tuple[int, int, int, str]:
+        """What events are applied by: those without a number first; number, time, name."""
+        counter = self.name.counter
+        return (counter is not None, counter or 0, self.when, self.tag)
+
+
+class Draft(NamedTuple):
+    """An event that is about to be written."""
+
+    name: tags.EventName
+    commit: str
+    subject: str
+    reason: str
+    trailers: Mapping[str, str]
+
+
+def load(repository: Repository, model: str | None = None) -> list[Event]:
+    """Returns the events of all models, or of one, in the order they are applied in.
+
+    Lightweight tags and those with other names are passed over.
+    """
+    patterns = ["refs/tags"]
+    if model is not None:
+        start = f"refs/tags/{tags.encode(model)}"
+        patterns = [f"{start}@*", f"{start}#*"]
+    form = "--format=%(objecttype)%00%(objectname)%00%(refname:strip=2)%00%(raw)%00"
+    listing = repository.git("for-each-ref", form, *patterns)
+    cells = iter(listing.decode(errors="replace").split("\0"))
+    found = []
+    for kind, sha, tag, raw in zip(cells, cells, cells, cells, strict=False):
+        if kind.lstrip("\n") == "tag":
+            event = read(tag, sha, raw)
+            if event is not None and model in (None, event.name.model):
+                found.append(event)
+    return sorted(found, key=lambda event: event.order)
+
+
+def read(tag: str, sha: str, raw: str) -> Event | None:
+    """Returns the event that a tag object is, by its ref's name; None if it is none."""
+    name, match = tags.parse(tag), _TAG.match(raw)
+    if name is None or match is None:
+        return None
+    commit, by, email, when, subject, rest = match.groups()
+    text, begin, _ = rest.partition("-----BEGIN ")
+    body, told = _split(text)
+    stamp = told.get("Time", "")
+    if not names.is_timestamp(stamp):
+        stamp = names.timestamp(min(int(when), 253402300799))
+    return Event(
+        name, tag, sha, commit, int(when), stamp, by, email, subject, body, told, bool(begin)
+    )
+
+
+def _split(text: str) -> tuple[str, dict[str, str]]:
+    """Returns the body of a message and our trailers, which are its last paragraph."""
+    body, _, last = text.rstrip("\n").rpartition("\n\n")
+    if not last.lstrip("\n").startswith(_PREFIX):
+        return text.strip(), {}
+    return body.strip(), dict(_TRAILER.findall(last))
+
+
+_TRAILER = re.compile(rf"^{_PREFIX}([\w-]+): (.*)$", re.MULTILINE)
+
+
+def next_number(events: Iterable[Event]) -> int:
+    """Returns the number of a model's next event: one more than the highest known."""
+    return 1 + max((event.name.counter or 0 for event in events), default=0)
+
+
+def write(repository: Repository, known: Sequence[Event], drafts: Sequence[Draft]) -> list[str]:
+    """Makes the tags of what was decided together, all of them or none; returns their names.
+
+    `known` are the events of the model that were known when deciding. Tags are signed if
+    `tag.gpgSign` says so.
+
+    Raises:
+        WriteFailed: one is there already, or cannot be written or signed.
+    """
+    now = time.time()
+    first = max(int(now), 1 + max((event.when for event in known), default=0))
+    seen = max((event.name.counter or 0 for event in known), default=0)
+    made = []
+    for later, draft in enumerate(drafts):
+        fixed = {"Format": str(FORMAT), "Time": names.timestamp(now), "Seen": str(seen)}
+        told = "".join(
+            f"{_PREFIX}{key}: {value}\n" for key, value in {**fixed, **draft.trailers}.items()
+        )
+        reason = f"{draft.reason.strip()}\n\n" if draft.reason.strip() else ""
+        message = f"{draft.subject}\n\n{reason}{told}"
+        made.append(tagging.New(str(draft.name), draft.commit, message, first + later))
+    if len({new.name for new in made}) < len(made):
+        raise WriteFailed("the same event was to be written twice")
+    tagging.make_all(repository, made)
+    return [new.name for new in made]

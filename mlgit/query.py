@@ -356,26 +356,33 @@ class _Reader:
 
     def one_of(self, field: Field, column: int) -> Test:
         self.expect("(", "'(' is expected after 'in'")
-        tests = [self.compared(field, column, "=", "(")]
+        literals = [self.value_of(field, "(")]
         while self.sign(","):
-            tests.append(self.compared(field, column, "=", ","))
+            literals.append(self.value_of(field, ","))
         self.expect(")", "',' or ')' is expected")
-        return _joined(tests, _or)
+        return _in(column, literals)
 
     def compared(self, field: Field, column: int, op: str, after: str) -> Test:
         """Reads the literal that stands after `after`, and makes the comparison with it."""
         start = self.skip()
-        text, bare = self.literal(after)
-        if bare and text.lower() == "null":
+        literal = self.value_of(field, after)
+        if literal is None:
             if op not in ("=", "!="):
                 raise self.error("null has no order", start, "write 'is null' or 'is not null'")
             return _present(column) if op == "!=" else _not(_present(column))
+        if literal.number is not None:
+            return _against_number(column, op, literal.number)
+        return _against_text(column, op, literal.text, literal.is_prefix)
+
+    def value_of(self, field: Field, after: str) -> _Literal | None:
+        """Reads the literal that stands after `after`, as it is meant for this field."""
+        text, bare = self.literal(after)
+        if bare and text.lower() == "null":
+            return None
         is_text = field.kind == "attribute" and field.key != "duration"
         number = _number(text) if bare and not is_text else None
-        if number is not None:
-            return _against_number(column, op, number)
-        by_prefix = is_text and len(text) >= _PREFIX_FROM.get(field.key, math.inf)
-        return _against_text(column, op, text, by_prefix)
+        is_prefix = is_text and len(text) >= _PREFIX_FROM.get(field.key, math.inf)
+        return _Literal(text, number, is_prefix)
 
     def literal(self, after: str) -> tuple[str, bool]:
         """Reads a literal; returns its text, and whether it stands bare, without quotes."""
@@ -393,6 +400,17 @@ class _Reader:
 # --- testing rows: all that a literal decides is decided before the first row ---------
 
 _Compare = Callable[[Any, Any], bool]
+
+
+class _Literal(NamedTuple):
+    """What a condition compares with."""
+
+    text: str
+    number: float | None
+    """None: it is a text, though perhaps one that a number is compared with as one."""
+    is_prefix: bool
+    """`=` finds the values that begin with it."""
+
 
 _PLAIN: dict[str, _Compare] = {"=": operator.eq, "!=": operator.ne}
 _PLAIN |= {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -461,6 +479,58 @@ def _against_text(column: int, op: str, text: str, by_prefix: bool) -> Test:
         return value is not None and not has_order and compare(_text(value), text)
 
     return test
+
+
+def _in(column: int, literals: Iterable[_Literal | None]) -> Test:
+    """Returns `=` with any of the literals: a look into sets, however many there are."""
+    bare, quoted, texts, has_null = _Numbers(), _Numbers(), set(), False
+    beginnings: dict[int, set[str]] = {}  # by their length
+    for literal in literals:
+        if literal is None:
+            has_null = True
+        elif literal.number is not None:
+            bare.add(literal.number)
+        else:
+            quoted.add(_number(literal.text))
+            if literal.is_prefix:
+                beginnings.setdefault(len(literal.text), set()).add(literal.text)
+            else:
+                texts.add(literal.text)
+
+    def test(row: Row) -> bool:
+        value = row[column]
+        if value is None:
+            return has_null
+        if isinstance(value, (int, float)):
+            return value in bare or value in quoted
+        text = _text(value)
+        return (
+            text in texts
+            or any(text[:length] in begins for length, begins in beginnings.items())
+            or (value is text and bool(bare) and _number(text) in bare)
+        )
+
+    return test
+
+
+class _Numbers:
+    """A set of numbers in which NaN, unlike in a set of Python's, is found."""
+
+    def __init__(self) -> None:
+        self._numbers: set[float] = set()
+        self._has_nan = False
+
+    def add(self, number: float | None) -> None:
+        if _is_nan(number):
+            self._has_nan = True
+        elif number is not None:
+            self._numbers.add(number)
+
+    def __bool__(self) -> bool:
+        return self._has_nan or bool(self._numbers)
+
+    def __contains__(self, number: float | None) -> bool:
+        return number in self._numbers or (self._has_nan and _is_nan(number))
 
 
 def _like(column: int, pattern: str) -> Test:

@@ -61,7 +61,7 @@ class SavedRun:
 
     @property
     def duration(self) -> float | None:
-        """Seconds from start to end."""
+        """Seconds it ran, without the time between its end and being taken up again."""
         return self.record.duration
 
     @property

@@ -22,7 +22,7 @@ from mlgit.errors import Invalid, NotFound, Unreadable
 from mlgit.ledger import Ledger, append, walk
 from mlgit.ledger.index import Progress, attributes, flat_params
 from mlgit.ledger.repository import Repository
-from mlgit.records import Experiment, Fact, History, Pointer, Run
+from mlgit.records import Experiment, Fact, History, Pointer, Run, Stretch
 from mlgit.records import history as histories
 from mlgit.records.folding import history_of
 
@@ -68,12 +68,22 @@ def save(
         outputs += [full] if full else []
     digest = None
     if environment is not None:
-        listing = records.canonical(environment)
-        digest = hashlib.sha256(listing).hexdigest()
-        content[names.environment_file(digest)] = _fitting("environment", listing)
+        digest, listing = pack_environment(environment)
+        content |= listing
     run = msgspec.structs.replace(run, outputs=outputs, environment=digest or run.environment)
     content[names.run_file(run.id, names.RUN_FILE)] = _fitting("run", records.dump_run(run))
     return append(repository, content, _message(run), code)
+
+
+def pack_environment(described: dict[str, Any]) -> tuple[str, dict[str, bytes]]:
+    """Returns the hash of a description of packages and machine, and the file to write.
+
+    Raises:
+        Invalid: it is larger than a reader takes.
+    """
+    listing = records.canonical(described)
+    digest = hashlib.sha256(listing).hexdigest()
+    return digest, {names.environment_file(digest): _fitting("environment", listing)}
 
 
 def _fitting(kind: str, record: bytes) -> bytes:
@@ -402,6 +412,25 @@ def history(ledger: Ledger, run: Run) -> History:
     return found
 
 
+def stretches(ledger: Ledger, run: Run) -> list[Stretch]:
+    """Returns the times in which a run ran; it has several if it was taken up again.
+
+    Raises:
+        Unreadable: its record cannot be read.
+    """
+    path = names.run_file(run.id, names.RUN_FILE)
+    stored = walk.read_file(ledger.reader, ledger.root, path, records.SIZE_LIMITS["run"])
+    facts = walk.run_facts(ledger.reader, ledger.root, run.id)
+    return records.stretches(records.load_run(stored or b"", path), facts)
+
+
+def children(ledger: Ledger, run_id: str, progress: Progress | None = None) -> list[Run]:
+    """Returns the runs that were started inside a run and are not deleted, oldest first."""
+    found = load(ledger, sorted(ledger.index(progress).children(run_id)))
+    known = experiments(ledger)
+    return [run for run in found if not _is_deleted(run, known)]
+
+
 def artifacts(ledger: Ledger, run: Run) -> dict[str, bytes]:
     """Returns the run's artifacts that lie on the branch, by path.
 
@@ -430,16 +459,23 @@ def environment(ledger: Ledger, run: Run) -> dict[str, Any] | None:
     Raises:
         Unreadable: it is damaged, or not what its name says.
     """
-    if run.environment is None:
-        return None
-    path = names.environment_file(run.environment)
+    return None if run.environment is None else described(ledger, run.environment)
+
+
+def described(ledger: Ledger, environment: str) -> dict[str, Any] | None:
+    """Returns the description of packages and machine that has this hash, if it is there.
+
+    Raises:
+        Unreadable: it is damaged, or not what its name says.
+    """
+    path = names.environment_file(environment)
     if names.place(path).kind != "environment":
-        raise Unreadable(f"the environment {names.shown(run.environment)} is no hash")
+        raise Unreadable(f"the environment {names.shown(environment)} is no hash")
     limit = records.SIZE_LIMITS["environment"]
     content = walk.read_file(ledger.reader, ledger.root, path, limit)
     if content is None:
         return None
-    if hashlib.sha256(content).hexdigest() != run.environment:
+    if hashlib.sha256(content).hexdigest() != environment:
         raise Unreadable(f"{path} was altered: its content has another hash")
     return records.parse(content, path)
 

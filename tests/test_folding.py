@@ -53,6 +53,14 @@ def changed(run: Run) -> dict[str, Any]:
 
 # --- runs ------------------------------------------------------------------------------------
 
+LATER = AGAIN | {"started": "2026-11-24T10:00:00.000000Z", "ended": "2026-11-24T11:00:00.000000Z"}
+LONGER = LATER | {"started": "2026-11-24T10:30:00.000000Z", "ended": "2026-11-24T12:00:00.000000Z"}
+
+
+def resumed(ended: str, paused: float) -> dict[str, Any]:
+    """Returns what changes in a run that is taken up again and comes to its end."""
+    return {"status": "finished", "ended": ended, "paused": float(paused), "error": None}
+
 
 @pytest.mark.parametrize(
     ("facts", "changes"),
@@ -98,7 +106,13 @@ def changed(run: Run) -> dict[str, Any]:
             [("artifact", {"pointer": USERS_METRICS, "base64": "e30="})],
             {"outputs": [HISTORY, CSV, records.schema.load_pointer(USERS_METRICS)]},
         ),
-        ([("resume", AGAIN)], {"status": "finished", "ended": TIME, "error": None}),
+        ([("resume", AGAIN)], resumed(TIME, 23 * 3600)),
+        (
+            [("resume", AGAIN), ("resume", {**LATER, "paused": 0.5})],
+            resumed(LATER["ended"], 47 * 3600 + 0.5),
+        ),
+        # In two clones at once: from the first start to the last end it ran somewhere.
+        ([("resume", LATER), ("resume", LONGER)], resumed(LONGER["ended"], 47 * 3600)),
     ],
     ids=lambda part: " ".join(kind for kind, _ in part) if isinstance(part, list) else "",
 )
@@ -137,6 +151,14 @@ def test_facts_change_a_run_so(facts: list[tuple[str, Any]], changes: dict[str, 
         ("resume", {**AGAIN, "ended": "later"}),
         ("resume", {**AGAIN, "ended": None}),
         ("resume", {**AGAIN, "error": {"x": 1}}),
+        ("resume", {**AGAIN, "started": None}),
+        ("resume", {**AGAIN, "started": "2026-11-22"}),
+        ("resume", {**AGAIN, "source": {"commit": "HEAD"}}),
+        ("resume", {**AGAIN, "environment": "../../mlgit"}),
+        ("resume", {**AGAIN, "paused": -1}),
+        ("resume", {**AGAIN, "paused": "1"}),
+        ("resume", {**AGAIN, "paused": True}),
+        ("resume", {**AGAIN, "paused": 1e300}),
     ],
     ids=str,
 )

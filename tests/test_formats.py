@@ -36,8 +36,10 @@ REDUCED = "01kb2y2jerefxx00qd2t9e92ew"
 DELETED = "01kb31ge2rhjr2kdq1sykc37c8"
 HIDDEN, SHOWN = "01kb31phcrjrebepgmhy3sr0ye", "01kbaed06rrfjs7vx2nn10ww03"
 DATA, VALIDATION = "01kcgngse09tm9ec9q996h16z0", "01kcgq7q80wnnbybdrewffen76"
+RESUMED = "01kcxcbk00gs8tn4bn3qzej9me"
 DIED = "01kc8s9x0fr8m3x0c5t1w9y7zq"
 DIED_WITH_DATA = "01kck66jm0bdx42rzhzma29gkq"
+DIED_AGAIN = "01kd2h5100d4p0j5457zznbjam"
 
 ADA = Person(name="Ada Example", email="ada@example.org")
 BO = Person(name="Bo Beispiel", email="bo@example.org")
@@ -245,12 +247,25 @@ EXPECTED[DATA] = Run(
         ),
     ],
 )
+EXPECTED[RESUMED] = Run(
+    id=RESUMED,
+    experiment="nyc-taxi",
+    name="took long",
+    status="failed",
+    started="2025-12-20T08:00:00.000000Z",
+    ended="2025-12-20T12:00:00.500000Z",
+    paused=5400.25,
+    by=ADA,
+    error="MemoryError:",
+    source=Source(commit=CODE, entry="train.py"),
+)
 
 # What the facts of FULL make of it, oldest first.
 FOLDED = {
     "name": "baseline, longer",
     "status": "finished",
     "ended": "2025-11-28T13:14:47.916000Z",
+    "paused": 86331.995789,
     "error": None,
     "note": "Overfits after epoch 40.",
     "deleted": None,
@@ -384,7 +399,7 @@ def test_an_environment_is_named_by_its_bytes() -> None:
 def test_the_ledger_lists_its_runs(ledger: Ledger) -> None:
     problems: list[str] = []
     found = saved.select(ledger, warn=problems.append)
-    assert [run.id for run in found] == [DATA, SHOWN, REDUCED, MINIMAL, FULL]
+    assert [run.id for run in found] == [RESUMED, DATA, SHOWN, REDUCED, MINIMAL, FULL]
     assert problems == []
     assert [run.id for run in saved.select(ledger, deleted=True)] == [HIDDEN, DELETED]
     assert [run.id for run in saved.select(ledger, limit=9)] == [run.id for run in found]
@@ -405,6 +420,23 @@ def test_a_run_has_the_inputs_that_facts_add(ledger: Ledger) -> None:
     assert first == EXPECTED[DATA].inputs
     assert saved.find(ledger, DATA).missing == [MODEL.md5]
     assert (added.path, added.role, added.stored) == ("data/2021-02.parquet", "validation", None)
+
+
+def test_a_run_that_was_taken_up_again_ran_in_stretches(ledger: Ledger) -> None:
+    run = saved.find(ledger, RESUMED)
+    assert (run.status, run.error, run.ended) == ("finished", None, "2025-12-21T10:00:00.000000Z")
+    # 20 h until it was taken up and 600.5 s in that stretch; the last two overlap.
+    assert run.paused == 5400.25 + 20 * 3600 - 0.5 + 600.5
+    assert run.duration == 26 * 3600 - run.paused
+    first, second, third = saved.stretches(ledger, run)
+    assert (first.status, first.error, first.duration) == ("failed", "MemoryError:", 9000.25)
+    assert (second.status, second.environment, second.duration) == (
+        *("interrupted", ENVIRONMENT),
+        5400 - 600.5,
+    )
+    assert (third.started, third.source.argv) == ("2025-12-21T09:00:00.000000Z", ["--resume"])
+    (only,) = saved.stretches(ledger, saved.find(ledger, MINIMAL))
+    assert (only.status, only.ended, only.duration) == ("interrupted", None, None)
 
 
 def test_a_profile_is_read(ledger: Ledger) -> None:
@@ -487,7 +519,9 @@ def test_a_journal_is_read(died: Path) -> None:
 def test_a_journal_can_be_recovered(repo: Path) -> None:
     state = open_repository(repo).state
     shutil.copytree(
-        V1 / "live", state / "live", ignore=shutil.ignore_patterns(f"{DIED_WITH_DATA}*")
+        V1 / "live",
+        state / "live",
+        ignore=shutil.ignore_patterns(f"{DIED_WITH_DATA}*", f"{DIED_AGAIN}*"),
     )
     finish.recover(open_repository(repo), state / "live" / f"{DIED}.jsonl")
     with Ledger(repo) as opened:
@@ -504,6 +538,14 @@ def test_a_journal_with_data_is_read(died: Path) -> None:
     assert [pointer.role for pointer in run.inputs] == ["train"]
     assert run.outputs == [MODEL]
     assert [*story.profiles] == [TRAIN.md5] and story.cut == 1
+
+
+def test_a_journal_of_a_run_that_died_twice_is_read(died: Path) -> None:
+    story = journal.read(died.with_name(f"{DIED_AGAIN}.jsonl"))
+    run = finish.record(story, touched=1_766_401_200.0)
+    assert (story.header.resumed, story.cut) == ("2025-12-22T10:00:00.000000Z", 0)
+    assert (run.ended, run.paused) == ("2025-12-22T11:00:00.000000Z", 3600.5 + 2400)
+    assert run.duration == 3 * 3600 - 6000.5
 
 
 def test_the_samples_need_nothing_but_git(branch: Path) -> None:

@@ -24,6 +24,7 @@ from mlgit.tracking import finish, journal
 from mlgit.tracking.journal import Header, Journal
 
 RUN = "01kb2q6v6r8m3x0c5t1w9y7zab"
+OTHER = "01kb2q6v6r8m3x0c5t1w9y7zac"
 STARTED = "2026-01-01T12:00:00.000000Z"
 
 
@@ -78,9 +79,28 @@ def test_a_story(path: Path) -> None:
         {"k": "2"},
         "note",
     )
-    assert story.artifacts == {"x/y.txt": ("text", digest)}
+    assert story.outputs == {"x/y.txt": ("text", digest)}
     assert (held.files / digest).read_bytes() == b"content"
     assert story.ended == ("failed", "2026-01-01T12:00:01.000000Z", "why")
+
+
+def test_pauses_between_a_death_and_a_resumption_add_up(path: Path) -> None:
+    at = "2026-01-01T{}.000000Z".format
+    died = written(
+        path,
+        f'["resume","{at("13:00:00")}",2,"{at("12:30:00")}"]\n',
+        '["resume","2026-01-01T13:30:00.000000Z",3]\n',  # of a version that did not say
+        f'["resume","{at("15:00:00")}",4,"{at("14:00:00")}"]\n',
+        f'["resume","{at("15:00:00")}",5,"{at("15:00:09")}","later"]\n',  # a clock put back
+        f'["end","finished","{at("16:00:00")}",null]\n',
+        paused=0.5,
+    )
+    story = journal.read(died)
+    assert (story.paused, story.cut) == (1800 + 3600, 0)
+    run = finish.record(story, touched=0)
+    assert (run.paused, run.duration) == (5400.5, 4 * 3600 - 5400.5)
+    other = written(path.with_name(f"{OTHER}.jsonl"), id=OTHER)
+    assert finish.record(journal.read(other), touched=0).paused is None
 
 
 def test_a_torn_last_line_is_left_out_and_ended(path: Path) -> None:
@@ -102,6 +122,7 @@ NONSENSE = [
     *('["m","a",1,2,[3]]', '["m","a",1,2,null]', f'["m","a",{2**70},2,3]', '["m","a",1.5,2,3]'),
     *(f'["m","a",1,{2**70},3]', '["p",5,6]', '["t","a",5]', '["n",5]', '["a","../x","text","0"]'),
     *('["a","x"]', '["source",5]', '["source",{"argv":5}]', '["environment",5]', '["end"]'),
+    *('["resume","now",5,"then"]', '["resume","2026-01-01T12:00:09.000000Z",5,"then"]'),
     *("[" * 100_000, '["m","a",1,2,NaN]', '["p","\ud800",1]', "\0" * 50, '["m","new",0,0,[]]'),
 ]
 
@@ -114,7 +135,7 @@ def test_lines_that_make_no_sense_are_passed_over(path: Path) -> None:
     assert story.cut == len(lines)
     assert story.history.keys() == {"a"}
     assert [*histories.rows(story.history["a"])] == [(n, 5, n + 0.5) for n in range(len(lines))]
-    assert (story.params, story.tags, story.artifacts, story.ended) == ({}, {}, {}, None)
+    assert (story.params, story.tags, story.outputs, story.ended) == ({}, {}, {}, None)
     finish.record(story, 0.0)
 
 

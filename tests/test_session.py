@@ -8,17 +8,21 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import msgspec
 import pytest
-from conftest import git
+from conftest import add_runs, git, make_run
 
 import mlgit
 from mlgit import Invalid, MlgitWarning, NotFound, WrongState, names, saved
-from mlgit.ledger import open_repository
+from mlgit.ledger import Ledger, open_repository
+from mlgit.records import Run
 from mlgit.tracking import finish, journal, session
 
 
@@ -408,6 +412,64 @@ def test_resume_keeps_the_code_it_ran(repo: Path) -> None:
     (fact,) = [path for path in facts if "/facts/" in path]
     data = json.loads(git("show", f"mlgit:{fact}"))["data"]
     assert data["source"]["snapshot"] == git("rev-parse", "mlgit^2").strip()
+
+
+def test_resume_keeps_the_packages_it_ran_with(repo: Path) -> None:
+    with mlgit.start_run(capture=["packages"]) as run:
+        pass
+    with mock.patch.object(session, "capture_environment", lambda path: {"packages": {"a": "2"}}):
+        for _ in range(2):
+            with mlgit.start_run(resume=run.id, capture=["packages"]):
+                pass
+    with Ledger() as ledger:
+        found = saved.find(ledger, run.id)
+        first, *others = saved.stretches(ledger, found)
+        assert first.environment == found.environment
+        assert "packages" in (saved.environment(ledger, found) or {})
+        for later in others:
+            assert later.environment
+            assert saved.described(ledger, later.environment) == {"packages": {"a": "2"}}
+
+
+def hours_ago(hours: float) -> float:
+    return time.time() - hours * 3600
+
+
+def died(run: Run, hours: float, **changes: Any) -> None:
+    """Makes the journal of a run whose process died so long ago."""
+    path = journal.path_of(open_repository().state, run.id)
+    header = journal.Header(
+        id=run.id, experiment="exp", name=None, parent=None, started=run.started,
+        by={"name": "Ada", "email": ""}, pid=1, host=journal.this_host(), **changes,
+    )  # fmt: skip
+    journal.Journal(path, header).close()
+    os.utime(path, (hours_ago(hours),) * 2)
+
+
+@pytest.mark.parametrize(
+    ("ended", "resumed", "died_at", "ran"),
+    [
+        (3, None, None, 1),  # hours ago, and how long it ran in all
+        (None, None, 3, 1),
+        (3, 2, 0.5, 2.5),
+    ],
+)
+def test_the_time_between_is_no_time_it_ran(
+    repo: Path, ended: float | None, resumed: float | None, died_at: float | None, ran: float
+) -> None:
+    run = make_run(int(hours_ago(4) * 1000))
+    if ended:
+        run = msgspec.structs.replace(run, ended=names.timestamp(hours_ago(ended)))
+        add_runs(repo, run)
+    if died_at:
+        again = {"resumed": names.timestamp(hours_ago(resumed)), "paused": 3600} if resumed else {}
+        died(run, died_at, **again)
+    with mlgit.start_run(resume=run.id, capture=()):
+        (going_on,) = finish.live_runs(repo / ".git")
+        assert going_on.paused == pytest.approx((4 - ran) * 3600, abs=60)
+    found = mlgit.get_run(run.id)
+    assert found.duration == pytest.approx(ran * 3600, abs=60)
+    assert found.duration + (found.record.paused or 0) == pytest.approx(4 * 3600, abs=60)
 
 
 def test_resume_a_run_that_ended_but_could_not_be_committed(repo: Path) -> None:

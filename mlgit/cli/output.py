@@ -137,9 +137,9 @@ def moment(stamp: str, form: str = "%Y-%m-%d %H:%M") -> str:
 
 
 def elapsed(run: Run) -> float | None:
-    """Returns the seconds a run took, or has taken so far."""
+    """Returns the seconds a run took, or has taken so far, without pauses."""
     if run.status == "running":
-        return max(0.0, time.time() - names.seconds(run.started))
+        return max(0.0, time.time() - names.seconds(run.started) - (run.paused or 0))
     return run.duration
 
 

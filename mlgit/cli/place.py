@@ -77,6 +77,7 @@ def _together(earlier: Run, live: Run) -> Run:
         status=live.status,
         ended=None,
         error=None,
+        paused=live.paused,
         params={**live.params, **earlier.params},
         metrics={**earlier.metrics, **metrics},
         tags={**earlier.tags, **live.tags},

@@ -89,6 +89,11 @@ class Index:
             ]
         )
 
+    def children(self, run_id: str) -> list[str]:
+        """Returns the ids of the runs that have this one as their parent."""
+        statement = "select id from run where parent = ?"
+        return self._ask(lambda db: [row for (row,) in db.execute(statement, (run_id,))])
+
     def problems(self) -> list[walk.Problem]:
         """Returns what on the branch could not be read."""
         statement = "select path, message from problem order by path"

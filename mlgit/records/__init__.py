@@ -5,7 +5,7 @@ distrusted, history.py keeps metric points, folding.py adds later facts.
 """
 
 from mlgit.records.canonical import canonical, pack, parse, unpack
-from mlgit.records.folding import Experiment, fold, fold_experiment
+from mlgit.records.folding import Experiment, Stretch, fold, fold_experiment, stretches
 from mlgit.records.history import History, Points
 from mlgit.records.schema import (
     FORMAT,
@@ -41,6 +41,7 @@ __all__ = [
     "Points",
     "Run",
     "Source",
+    "Stretch",
     "canonical",
     "dump_fact",
     "dump_run",
@@ -53,5 +54,6 @@ __all__ = [
     "pack",
     "parse",
     "run_document",
+    "stretches",
     "unpack",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -11,7 +13,17 @@ from mlgit import names
 from mlgit.errors import Unreadable
 from mlgit.records import history
 from mlgit.records.canonical import unpack
-from mlgit.records.schema import STATUSES, Fact, Pointer, Run, load_pointer
+from mlgit.records.schema import (
+    STATUSES,
+    Fact,
+    Pointer,
+    Run,
+    Source,
+    check_pause,
+    load_pointer,
+    load_source,
+    ran,
+)
 
 # What a fact that somebody made by hand can raise; `doctor` lists it.
 _NONSENSE = (KeyError, TypeError, ValueError, AttributeError, Unreadable)
@@ -24,6 +36,8 @@ def fold(run: Run, facts: Iterable[Fact]) -> Run:
     does not know, or with data that makes no sense, changes nothing.
     """
     state: dict[str, Any] = {
+        "ended": run.ended,
+        "paused": run.paused,
         "params": dict(run.params),
         "metrics": dict(run.metrics),
         "tags": dict(run.tags),
@@ -99,11 +113,72 @@ def _fold_data(state: dict[str, Any], fact: Fact) -> None:
     state["missing"] = [_str(md5) for md5 in fact.data["missing"]] or None
 
 
+class Stretch(NamedTuple):
+    """A time in which a run ran; one that was taken up again has several."""
+
+    started: str
+    ended: str | None
+    status: str
+    error: str | None
+    source: Source
+    environment: str | None
+    paused: float | None
+    """Seconds in between in which it did not run, its process having died."""
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds it ran; None if its end is not known."""
+        return ran(self.started, self.ended, self.paused)
+
+
+def stretches(run: Run, facts: Iterable[Fact]) -> list[Stretch]:
+    """Returns the times in which a run as it is stored ran, in order."""
+    fields = (getattr(run, field) for field in Stretch._fields)
+    found = [Stretch(*fields)]
+    for fact in sorted(facts, key=lambda fact: fact.id):
+        if fact.kind == "resume":
+            with contextlib.suppress(*_NONSENSE):
+                found.append(_stretch(fact))
+    return found
+
+
+def _stretch(fact: Fact) -> Stretch:
+    told = fact.data
+    status, started, ended = told["status"], _str(told["started"]), _str(told["ended"])
+    error, environment, paused = (told.get(key) for key in ("error", "environment", "paused"))
+    if status not in STATUSES:
+        raise ValueError("a run has no such status")
+    for stamp in (started, ended):
+        names.seconds(stamp)
+    if environment is not None and not _SHA256.fullmatch(environment):
+        raise ValueError("an environment is named by its hash")
+    check_pause(paused)
+    return Stretch(
+        started=started,
+        ended=ended,
+        status=status,
+        error=error if error is None else _str(error),
+        source=load_source(told.get("source") or {}),
+        environment=environment,
+        paused=paused,
+    )
+
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
 def _fold_resume(state: dict[str, Any], fact: Fact) -> None:
-    status, ended, error = fact.data["status"], _str(fact.data["ended"]), fact.data.get("error")
-    if status in STATUSES:
-        names.seconds(ended)
-        state.update(status=status, ended=ended, error=error if error is None else _str(error))
+    later = _stretch(fact)
+    pause = later.paused or 0
+    if state["ended"] is not None:
+        # Taken up in two clones at once, it ran in both, and paused in neither.
+        pause += max(0, names.seconds(later.started) - names.seconds(state["ended"]))
+    state.update(
+        status=later.status,
+        ended=later.ended,
+        error=later.error,
+        paused=round((state["paused"] or 0) + pause, 6) or None,
+    )
 
 
 def history_of(fact: Fact) -> history.History:

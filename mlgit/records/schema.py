@@ -122,6 +122,8 @@ class Run(Record, frozen=True, kw_only=True):
     status: str
     started: str
     ended: str | None = None
+    paused: float | None = None
+    """Seconds between those in which it did not run: it was taken up again later."""
     parent: str | None = None
     by: Person
     params: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -141,14 +143,19 @@ class Run(Record, frozen=True, kw_only=True):
     """What the data remote has not of what the run keeps, by md5; as a fact says, never
     stored in run.json."""
 
-    WRITTEN_IF_SET = frozenset({"note", "error", "deleted", "missing"})
+    WRITTEN_IF_SET = frozenset({"paused", "note", "error", "deleted", "missing"})
 
     @property
     def duration(self) -> float | None:
-        """Seconds from start to end; None while the run has no end."""
-        if self.ended is None:
-            return None
-        return round(names.seconds(self.ended) - names.seconds(self.started), 6)
+        """Seconds it ran, from start to end without pauses; None while it has no end."""
+        return ran(self.started, self.ended, self.paused)
+
+
+def ran(started: str, ended: str | None, paused: float | None) -> float | None:
+    """Returns the seconds between two times without a pause; None if there is no end."""
+    if ended is None:
+        return None
+    return round(names.seconds(ended) - names.seconds(started) - (paused or 0), 6)
 
 
 class Fact(Record, frozen=True, kw_only=True):
@@ -287,11 +294,25 @@ def _check_run(run: Run) -> None:
     for stamp in (run.started, run.ended):
         if stamp is not None:
             names.seconds(stamp)
-    for commit in (run.source.commit, run.source.snapshot):
-        if commit is not None and not _COMMIT.fullmatch(commit):
-            raise Invalid(f"{names.shown(commit)} is not a commit id")
+    check_pause(run.paused)
+    _check_source(run.source)
     for pointer in (*run.inputs, *run.outputs):
         _check_pointer(pointer)
+
+
+def check_pause(seconds: float | None) -> None:
+    """Refuses what is no time that a run can have paused."""
+    if seconds is not None and (type(seconds) is bool or not 0 <= seconds < _LONGEST):
+        raise Invalid(f"{seconds} seconds are no pause")
+
+
+_LONGEST = 1e12  # seconds; more than there are between two times
+
+
+def _check_source(source: Source) -> None:
+    for commit in (source.commit, source.snapshot):
+        if commit is not None and not _COMMIT.fullmatch(commit):
+            raise Invalid(f"{names.shown(commit)} is not a commit id")
 
 
 def _check_pointer(pointer: Pointer) -> None:
@@ -324,6 +345,20 @@ def load_pointer(document: Any, what: str = "pointer") -> Pointer:
     except Invalid as error:
         raise Unreadable(f"{what} is damaged: {error.message}") from error
     return pointer
+
+
+def load_source(document: Any, what: str = "source") -> Source:
+    """Returns where code comes from, as a parsed object says.
+
+    Raises:
+        Unreadable: damaged or hostile; the message names `what`.
+    """
+    source = _build(Source, document, what)
+    try:
+        _check_source(source)
+    except Invalid as error:
+        raise Unreadable(f"{what} is damaged: {error.message}") from error
+    return source
 
 
 def dump_fact(fact: Fact) -> bytes:

@@ -60,6 +60,9 @@ def _save(repository: Repository, held: Journal, story: Story) -> records.Run:
     if story.header.resumed is None:
         saved.save(repository, run, story.history, story.environment, files, code, extra)
     else:
+        if story.environment is not None:
+            digest, listing = saved.pack_environment(story.environment)
+            run, extra = msgspec.structs.replace(run, environment=digest), {**extra, **listing}
         facts = _facts(held, story, run, files)
         headline = f"run {run.id[:10]} went on: {run.status}"
         saved.add_facts(repository, {run.id: facts}, headline, code, extra)
@@ -168,6 +171,7 @@ def record(
         status=status,
         ended=ended,
         error=error,
+        paused=round((header.paused or 0) + story.paused, 6) or None,
         by=msgspec.convert(header.by, records.Person),
         params={key: records.unpack(value) for key, value in story.params.items()},
         metrics={key: histories.summary(points) for key, points in story.history.items()},
@@ -196,8 +200,16 @@ def _facts(
         if pointer.stored == "git":
             content["base64"] = base64.b64encode(files[pointer.path]).decode()
         facts.append(("artifact", content))
-    again = {"started": story.header.resumed, "ended": run.ended, "status": run.status}
-    facts.append(("resume", {**again, "error": run.error, "source": run.source.document()}))
+    again = {
+        "started": story.header.resumed,
+        "ended": run.ended,
+        "status": run.status,
+        "error": run.error,
+        "source": run.source.document(),
+        "environment": run.environment,
+    }
+    paused = {"paused": round(story.paused, 6)} if story.paused else {}
+    facts.append(("resume", {**again, **paused}))
     fact_ids = story.fact_ids
     if len(fact_ids) != len(facts):
         # Written down first, so that a second attempt makes the same facts, not more.

@@ -51,6 +51,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     resumed: str | None = None
     """When the run was taken up again, if it is in the ledger already."""
+    paused: float | None = None
+    """Seconds in which it had not run until then."""
 
 
 class Journal:
@@ -271,6 +273,8 @@ class Story:
     source: records.Source = field(default_factory=records.Source)
     ended: tuple[str, str, str | None] | None = None
     """Status, time, error."""
+    paused: float = 0
+    """Seconds in which nobody logged, between a death and a resumption."""
     fact_ids: list[str] = field(default_factory=list)
     """Of a resumed run: the ids of the facts to be made, once that was tried."""
     saved: bool = False
@@ -344,7 +348,8 @@ def _apply(story: Story, line: bytes) -> None:
                 story.environment = described
             case ["end", str(status), str(moment), str() | None as error]:
                 story.ended = (status, moment, error)
-            case ["resume", *_]:
+            case ["resume", *told]:
+                story.paused += _pause(*told)
                 story.ended = None
             case ["facts", *fact_ids]:
                 story.fact_ids = fact_ids
@@ -354,6 +359,13 @@ def _apply(story: Story, line: bytes) -> None:
                 story.cut += 1
     except (msgspec.MsgspecError, ValueError, RecursionError, Unreadable):
         story.cut += 1
+
+
+def _pause(resumed: Any = None, _pid: Any = None, touched: Any = None, *_: Any) -> float:
+    """Returns the seconds between the last word of a dead process and the next one's first."""
+    if not (isinstance(resumed, str) and isinstance(touched, str)):
+        return 0
+    return max(0, names.seconds(resumed) - names.seconds(touched))
 
 
 _decode = msgspec.json.Decoder().decode

@@ -193,7 +193,8 @@ def _resume(repository: Repository, run_id: str, outer: ActiveRun | None, fsync:
         name=known.name,
         parent=known.parent,
         started=known.started,
-        resumed=names.timestamp(time.time()),
+        resumed=(now := names.timestamp(time.time())),
+        paused=_paused(known, now),
         **_this_process(repository),
     )
     written = journal.Journal(journal.path_of(repository.state, known.id), header, fsync)
@@ -205,6 +206,7 @@ def _resume(repository: Repository, run_id: str, outer: ActiveRun | None, fsync:
 def _resume_journal(
     repository: Repository, path: Path, outer: ActiveRun | None, fsync: bool
 ) -> _Open:
+    touched = path.stat().st_mtime
     written = journal.Journal(path, None, fsync)
     try:
         story = journal.read(path)
@@ -216,11 +218,19 @@ def _resume_journal(
             {key: points.step[-1] + 1 for key, points in story.history.items()},
             story.outputs,
         )
-        written.append(f'["resume","{names.timestamp(time.time())}",{os.getpid()}]')
+        now, before = names.timestamp(time.time()), names.timestamp(touched)
+        written.append(f'["resume","{now}",{os.getpid()},"{before}"]')
     except BaseException:
         written.close()
         raise
     return _Open(run, repository, written, is_new=False)
+
+
+def _paused(known: records.Run, now: str) -> float | None:
+    """Returns for how many seconds a saved run that goes on now has not run."""
+    if known.ended is None:
+        return known.paused
+    return (known.paused or 0) + max(0, names.seconds(now) - names.seconds(known.ended))
 
 
 def _continued(

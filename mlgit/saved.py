@@ -32,6 +32,7 @@ SYSTEM = "system/"  # metrics of the machine; kept, but not what a run is about
 _DELETED = query.Field("attribute", "deleted")
 _ID = query.Field("attribute", "id")
 _NAME = query.Field("attribute", "name")
+_REPRODUCES = query.Field("tag", "mlgit.reproduces")
 _EXPERIMENT = query.Field("attribute", "experiment")
 
 
@@ -334,11 +335,13 @@ def find(ledger: Ledger, name: str) -> Run:
         if ids:
             raise NotFound(f"{len(ids)} runs begin with {name}", _choices(ids))
     title = unicodedata.normalize("NFC", name)  # as it was stored
-    ids, columns = ledger.index().columns([_ID, _EXPERIMENT, _DELETED, _NAME])
+    ids, columns = ledger.index().columns([_ID, _EXPERIMENT, _DELETED, _NAME, _REPRODUCES])
     matching = [i for i, stored in enumerate(columns[3]) if stored == title]
     if len(matching) > 1:
         _, hidden = _shown_experiments(columns, experiments(ledger), ids, deleted=False)
         matching = [i for i in matching if not hidden[i]] or matching
+        # A run that reproduces another has its name, and is not what is meant by it.
+        matching = [i for i in matching if columns[4][i] is None] or matching
     if len(matching) == 1:
         return _load_one(ledger, ids[matching[0]])
     if matching:

@@ -27,6 +27,7 @@ COMMANDS = [
     "lineage train.py",
     "verify",
     "verify boosted --rehash",
+    "reproduce boosted --env current",
     "artifacts ls boosted",
     "artifacts get boosted -o ../out",
     "data ls",

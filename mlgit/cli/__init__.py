@@ -29,6 +29,7 @@ _COMMANDS = {
     "diff": "diff",
     "lineage": "lineage",
     "verify": "verify",
+    "reproduce": "reproduce",
     "artifacts": "artifacts",
     "data": "data",
     "note": "facts",

@@ -77,8 +77,14 @@ class Source(Record, frozen=True, kw_only=True):
     remote: str | None = None
     entry: str | None = None
     argv: list[str] = msgspec.field(default_factory=list)
+    cwd: str | None = None
+    """The folder the command was given in, relative to the repository; None is its top."""
+    module: str | None = None
+    """What was run with `python -m`, if so."""
     skipped: list[dict[str, Any]] = msgspec.field(default_factory=list)
     """Uncommitted files left out of the snapshot: {"path": …, "reason": …}."""
+
+    WRITTEN_IF_SET = frozenset({"cwd", "module"})
 
 
 class Pointer(Record, frozen=True, kw_only=True):
@@ -310,6 +316,8 @@ _LONGEST = 1e12  # seconds; more than there are between two times
 
 
 def _check_source(source: Source) -> None:
+    if source.cwd is not None:
+        names.artifact_path(source.cwd)
     for commit in (source.commit, source.snapshot):
         if commit is not None and not _COMMIT.fullmatch(commit):
             raise Invalid(f"{names.shown(commit)} is not a commit id")

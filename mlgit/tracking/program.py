@@ -61,6 +61,16 @@ def entry() -> Path | None:
     return None
 
 
+def module() -> str | None:
+    """Returns the module that was run with `python -m`, None if none was."""
+    main = _namespace(sys.modules.get("__main__"))
+    name, file = getattr(main.get("__spec__"), "name", None), main.get("__file__")
+    # Under a profiler the module is the profiler, and the script is another file.
+    if not isinstance(name, str) or not isinstance(file, str):
+        return None
+    return name.removesuffix(".__main__") if entry() == Path(os.path.abspath(file)) else None
+
+
 def arguments() -> list[str]:
     """Returns the arguments of the program, with what looks like a secret replaced by `***`.
 

@@ -34,6 +34,8 @@ from mlgit.tracking.system import Sampler
 
 CAPTURES = ("code", "command", "console", "machine", "packages", "system")
 CONSOLE_FILE = "console.txt"
+ORIGIN = "mlgit.reproduces"  # the tag of a run that was made to reproduce another
+ORIGIN_VARIABLE = "MLGIT_REPRODUCES"
 DEFAULT_EXPERIMENT = "default"
 
 _active: ContextVar[ActiveRun | None] = ContextVar("mlgit_active_run", default=None)
@@ -124,6 +126,8 @@ def start_run(
             run.log_params(params)
         if tags:
             run.set_tags(tags)
+        if opened.is_new and names.is_id(origin := os.environ.get(ORIGIN_VARIABLE, "")):
+            run.set_tag(ORIGIN, origin)
     except BaseException:
         _stop_helpers(opened)
         if not opened.is_new:
@@ -301,7 +305,12 @@ def _begin_capture(opened: _Open, chosen: set[str], include: list[Path]) -> None
         opened.code = snapshot.capture(repository, used + ([entry] if entry else []), keep)
     if "command" in chosen:
         arguments = [_without_home(text, repository) for text in program.arguments()]
-        opened.command = {"entry": _entry_name(repository), "argv": arguments}
+        opened.command = {
+            "entry": _entry_name(repository),
+            "argv": arguments,
+            "cwd": _folder_name(repository),
+            "module": program.module(),
+        }
     _note_source(opened)
     if "console" in chosen:
         opened.console = ConsoleTail()
@@ -330,6 +339,17 @@ def _entry_name(repository: Repository) -> str | None:
     place = entry.parent.resolve() / entry.name
     root = repository.work_tree
     return place.relative_to(root).as_posix() if root and place.is_relative_to(root) else place.name
+
+
+def _folder_name(repository: Repository) -> str | None:
+    """Returns the working folder relative to the work tree; None for its top, or elsewhere."""
+    root = repository.work_tree
+    place = Path(os.path.realpath(os.getcwd()))
+    if root is None or place == root or not place.is_relative_to(root):
+        return None
+    with contextlib.suppress(Invalid):  # a name that cannot be recorded
+        return names.artifact_path(place.relative_to(root).as_posix())
+    return None
 
 
 def _without_home(text: str, repository: Repository) -> str:

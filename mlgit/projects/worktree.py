@@ -1,0 +1,121 @@
+"""A work tree of its own with the exact code and data of a run; the user's is not touched."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlgit import artifacts, names
+from mlgit.data import checkout, dvc_repo, ingest, store
+from mlgit.data.state import open_state
+from mlgit.data.traffic import Progress
+from mlgit.errors import Invalid, MlgitError, NotFound, WriteFailed
+from mlgit.ledger import Ledger
+from mlgit.ledger.repository import GitFailed, Repository
+from mlgit.records import Pointer, Run
+
+
+@contextlib.contextmanager
+def at(repository: Repository, commit: str, kept: Path | None) -> Iterator[Path]:
+    """Gives a work tree at a commit, and removes it afterwards unless it is to be `kept`.
+
+    Raises:
+        Invalid: something is at the path to keep it at.
+        WriteFailed: it cannot be made.
+    """
+    if kept is not None and os.path.lexists(kept):
+        raise Invalid(f"{kept} is there already", "name a new folder")
+    above = None if kept else Path(tempfile.mkdtemp(prefix="mlgit-reproduce-"))
+    folder = kept.absolute() if kept else Path(str(above), "code")
+    # The user's hooks are about the user's work trees.
+    options = ("-c", f"core.hooksPath={os.devnull}", "-c", "advice.detachedHead=false")
+    try:
+        try:
+            repository.git(*options, "worktree", "add", "--detach", str(folder), commit)
+        except GitFailed as error:
+            raise WriteFailed(
+                f"git cannot make a work tree at {commit[:12]}: {error.stderr.strip()[-300:]}"
+            ) from error
+        yield folder
+    finally:
+        if above is not None:
+            shutil.rmtree(above, ignore_errors=True)
+            with contextlib.suppress(GitFailed):
+                repository.git("worktree", "prune")
+
+
+def place_data(
+    ledger: Ledger, run: Run, folder: Path, progress: Progress | None = None
+) -> tuple[list[str], list[str]]:
+    """Puts the run's inputs where they were, below `folder`; returns what was placed, and notes.
+
+    Bytes come from the data store, the user's DVC cache, the user's own file if it is
+    still the same, or the data remote. What was made in memory, and addresses, are the
+    script's to get again; a note says so of addresses.
+
+    Raises:
+        NotFound: an input's bytes are nowhere.
+        Unreadable: they are not the bytes that were recorded.
+    """
+    placed, notes = [], []
+    for pointer in run.inputs:
+        if pointer.origin == "url":
+            notes.append(f"{pointer.url} is read again, whatever it holds now")
+        elif pointer.origin != "memory" and pointer.md5:
+            _place(ledger, pointer, folder / pointer.path, progress)
+            placed.append(pointer.path)
+    return placed, notes
+
+
+def _place(ledger: Ledger, pointer: Pointer, target: Path, progress: Progress | None) -> None:
+    md5 = str(pointer.md5)
+    source = _source(ledger, pointer, progress)
+    if pointer.origin == "glob":  # files among others: those of the code stay
+        for member in store.members(source, md5):
+            _replace(source, member.md5, target / member.path)
+    else:
+        _replace(source, md5, target)
+
+
+def _replace(source: Path, md5: str, target: Path) -> None:
+    try:
+        checkout.checkout(source, md5, target)
+    except Invalid:  # what git has there is not what the run read
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)
+        else:
+            target.unlink()
+        checkout.checkout(source, md5, target)
+
+
+def _source(ledger: Ledger, pointer: Pointer, progress: Progress | None) -> Path:
+    """Returns a store that has an input's bytes."""
+    repository, md5 = ledger.repository, str(pointer.md5)
+    for place in (repository.data_store, *dvc_repo.caches(repository.start)):
+        with contextlib.suppress(MlgitError):
+            if store.has_all(place, md5):
+                return place
+    if repository.work_tree and _take_if_same(repository, repository.work_tree, pointer):
+        return repository.data_store
+    if pointer.stored != "dvc":
+        raise NotFound(
+            f"of the input {names.shown(pointer.path)} only the hash was recorded, "
+            "and no file here has it",
+            f"put the file there: its md5 is {md5}",
+        )
+    artifacts.fetch(ledger, [md5], progress)
+    return repository.data_store
+
+
+def _take_if_same(repository: Repository, root: Path, pointer: Pointer) -> bool:
+    path = root / pointer.path
+    if pointer.origin == "glob" or not path.exists():
+        return False
+    with contextlib.suppress(MlgitError), open_state(repository.state / "state.sqlite") as known:
+        if ingest.measure(path, known).md5 == pointer.md5:
+            return ingest.take(repository.data_store, path, known).md5 == pointer.md5
+    return False

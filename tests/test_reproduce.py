@@ -1,0 +1,266 @@
+"""`mlgit reproduce`: a run's code, data, packages and command again, and the comparison."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ON_CI, git, make_run, users_own
+
+import mlgit
+from mlgit.errors import NotFound, WrongState
+from mlgit.ledger import open_repository
+from mlgit.projects import environment
+from mlgit.projects.comparison import compare
+from mlgit.projects.reproduce import command_of
+from mlgit.records import Metric, Source
+
+SCRIPT = """\
+import sys
+from pathlib import Path
+import mlgit
+
+with mlgit.start_run("exp", "baseline", params={"lr": 0.1}) as run:
+    data = Path(sys.argv[1])
+    mlgit.log_input(data, role="train")
+    numbers = [float(line) for line in data.read_text().split()]
+    mlgit.log_metric("mean", sum(numbers) / len(numbers))
+    Path("model.bin").write_bytes(b"\\0" + data.read_bytes())
+    mlgit.log_model("model.bin")
+    print("trained")
+"""
+
+
+def mlgit_(*args: str, code: int = 0, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "mlgit", *args], cwd=cwd, capture_output=True, text=True
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr or code, done.stderr
+    return done
+
+
+def reproduce(*args: str, code: int = 0, cwd: Path | None = None) -> dict[str, Any]:
+    done = mlgit_("reproduce", *args, "--env", "current", "--json", code=code, cwd=cwd)
+    (content,) = json.loads(done.stdout).values()
+    assert isinstance(content, dict)
+    return content
+
+
+@pytest.fixture
+def project(repo: Path) -> Path:
+    """A script with one run; data and model are ignored by git, and a change is uncommitted."""
+    (repo / "train.py").write_text(SCRIPT)
+    (repo / ".gitignore").write_text("data/\nmodel.bin\n")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "script")
+    (repo / "train.py").write_text(SCRIPT.replace("0.1", "0.2"))
+    (repo / "data").mkdir()
+    (repo / "data/train.txt").write_text("1\n2\n")
+    subprocess.run([sys.executable, "train.py", "data/train.txt"], check=True)
+    return repo
+
+
+def test_the_same_outcome_after_everything_has_changed(project: Path) -> None:
+    (project / "train.py").write_text("raise SystemExit('other code')\n")
+    (project / "data/train.txt").write_text("100\n")
+    own = users_own(project)
+    found = reproduce("baseline")
+    assert found["same"] and found["notes"] == []
+    assert users_own(project) == own
+    rows = {row["field"]: (row["recorded"], row["again"], row["same"]) for row in found["rows"]}
+    assert rows["metrics.mean"] == (1.5, 1.5, True)
+    assert rows["outputs.model"][2]
+    again = mlgit.get_run(found["again"])
+    assert again.tags == {"mlgit.reproduces": found["recorded"]}
+    assert again.params == {"lr": 0.2}  # the uncommitted change
+    recorded = mlgit.get_run(found["recorded"])
+    assert again.inputs[0].md5 == recorded.inputs[0].md5
+    assert git("worktree", "list").count("\n") == 1
+    done = mlgit_("reproduce", found["recorded"], "--env", "current")
+    assert "The outcome is the same" in done.stdout and "trained" in done.stderr
+
+
+def test_a_different_outcome(project: Path) -> None:
+    text = SCRIPT.replace("sum(numbers)", "__import__('random').random() + sum(numbers)")
+    (project / "train.py").write_text(text)
+    subprocess.run([sys.executable, "train.py", "data/train.txt"], check=True)
+    found = reproduce("@latest", code=1)
+    assert [row["field"] for row in found["rows"] if row["counts"] and not row["same"]] == [
+        "metrics.mean"
+    ]
+    done = mlgit_("reproduce", "@latest", "--env", "current", code=1)
+    assert "1 value differ" in done.stdout or "DIFFERS" in done.stdout
+    assert reproduce("@latest", "--atol", "9")["same"]
+
+
+def test_a_second_clone_fetches_what_it_needs(
+    project: Path, bare: Callable[..., Path], tmp_path: Path
+) -> None:
+    git("remote", "add", "origin", bare())
+    git("push", "--quiet", "origin", "main")
+    mlgit_("remote", "add", "store", str(tmp_path / "store"))
+    mlgit_("pin", "baseline")
+    mlgit_("model", "register", "churn", "baseline")
+    mlgit_("push", "--yes")
+    clone = tmp_path / "clone"
+    git("clone", "--quiet", tmp_path / "remote.git", clone)
+    git("config", "mlgit.data.store.url", tmp_path / "store" / "mlgit", cwd=clone)
+    for thing in ("baseline", "run/baseline", "churn@v1", "models:/churn/1"):
+        assert reproduce(thing, cwd=clone)["same"]
+    naked = tmp_path / "naked.git"
+    git("clone", "--quiet", "--bare", tmp_path / "remote.git", naked)
+    git("config", "mlgit.data.store.url", tmp_path / "store" / "mlgit", cwd=naked)
+    assert reproduce("baseline", cwd=naked)["same"]
+
+
+def test_a_command_from_a_folder_and_a_module(repo: Path) -> None:
+    (repo / "pkg").mkdir()
+    (repo / "pkg/__init__.py").touch()
+    (repo / "pkg/values.py").write_text("VALUE = 3\n")
+    (repo / "pkg/train.py").write_text(
+        "import mlgit\nfrom .values import VALUE\n"
+        "with mlgit.start_run('exp', 'module') as run: run.log_metric('v', VALUE)\n"
+    )
+    (repo / "sub").mkdir()
+    (repo / "sub/go.py").write_text(
+        "import mlgit\nfrom pathlib import Path\n"
+        "with mlgit.start_run('exp', 'folder') as run:\n"
+        "    run.log_metric('v', len(Path('../README.md').read_text()))\n"
+    )
+    git("add", ".")
+    git("commit", "--quiet", "--message", "package")
+    subprocess.run([sys.executable, "-m", "pkg.train"], check=True)
+    subprocess.run([sys.executable, "go.py"], cwd=repo / "sub", check=True)
+    module, folder = (mlgit.get_run(name).record.source for name in ("module", "folder"))
+    assert (module.module, module.cwd) == ("pkg.train", None)
+    assert (folder.module, folder.cwd, folder.entry) == (None, "sub", "sub/go.py")
+    assert reproduce("module")["same"] and reproduce("folder")["same"]
+
+
+def test_what_is_gone_is_said_before_anything_runs(project: Path) -> None:
+    run = mlgit.get_run("baseline")
+    shutil.rmtree(project / ".git/mlgit/data")
+    assert reproduce("baseline")["same"]  # the file in the work tree is still the same
+    shutil.rmtree(project / ".git/mlgit/data")
+    (project / "data/train.txt").unlink()
+    done = mlgit_("reproduce", "baseline", "--env", "current", code=1)
+    assert "not on this machine" in done.stderr and "$ python" not in done.stderr
+    assert len(mlgit.runs()) == 2
+    assert git("worktree", "list").count("\n") == 1
+    assert "no run" in mlgit_("reproduce", "nothing", code=1).stderr
+    assert run.id
+
+
+def test_a_command_that_fails(project: Path) -> None:
+    (project / "train.py").write_text(SCRIPT.replace("0.1", "0.3") + "\nraise SystemExit(7)\n")
+    subprocess.run([sys.executable, "train.py", "data/train.txt"], check=False)
+    done = mlgit_("reproduce", "@latest", "--env", "current", code=1)
+    assert "the command ended with exit code 7" in done.stderr
+
+
+def test_ctrl_c_leaves_no_work_tree(project: Path) -> None:
+    (project / "train.py").write_text(
+        "import mlgit, time\n"
+        "with mlgit.start_run('exp', 'slow') as run:\n"
+        "    print('started', flush=True)\n"
+        "    time.sleep(0 if run.name is None else float(open('data/nap').read()))\n"
+    )
+    (project / "data/nap").write_text("0")
+    subprocess.run([sys.executable, "train.py"], check=True)
+    (project / "train.py").unlink()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlgit", "reproduce", "slow", "--env", "current"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    # The nap's file is no input, so the command waits for it in vain and fails at once
+    # unless it is there; a terminal's Ctrl-C reaches the whole group.
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert git("worktree", "list").count("\n") == 1
+
+
+def test_a_kept_work_tree(project: Path, tmp_path: Path) -> None:
+    reproduce("baseline", "--keep", str(tmp_path / "kept"))
+    assert (tmp_path / "kept/data/train.txt").read_text() == "1\n2\n"
+    assert (
+        "is there already"
+        in mlgit_(
+            "reproduce", "baseline", "--env", "current", "--keep", str(tmp_path / "kept"), code=1
+        ).stderr
+    )
+    git("worktree", "remove", "--force", tmp_path / "kept")
+
+
+def test_commands_that_cannot_be_run_again() -> None:
+    def run(**source: Any) -> Any:
+        return make_run(source=Source(commit="0" * 40, **source))
+
+    with pytest.raises(NotFound, match="recorded no script"):
+        command_of(run())
+    with pytest.raises(WrongState, match="is a notebook"):
+        command_of(run(entry="a.ipynb"))
+    with pytest.raises(WrongState, match="was a secret"):
+        command_of(run(entry="a.py", argv=["--token=***"]))
+    assert command_of(run(entry="a/b.py", argv=["x"], cwd="a")) == ["b.py", "x"]
+
+
+def test_values_are_compared_within_tolerances() -> None:
+    def metric(value: float) -> Metric:
+        return Metric(last=value, min=value, max=value, step=0, count=1)
+
+    one = make_run(
+        params={"a": 1},
+        metrics={"x": metric(1.0), "n": metric(math.nan), "system/cpu": metric(5.0)},
+    )
+    two = make_run(params={"a": 2}, metrics={"x": metric(1.01), "n": metric(math.nan)})
+    rows = {row.field: row.same for row in compare(one, two, 0.001, 0.0)}
+    assert rows == {"params.a": False, "metrics.x": False, "metrics.n": True}
+    assert {row.field: row.same for row in compare(one, two, 0.1, 0.0)}["metrics.x"]
+    assert not compare(one, make_run(), 1, 1)[1].same  # a metric that did not come
+
+
+def test_an_environment_with_the_recorded_packages(project: Path) -> None:
+    """Installs one small package from the configured index."""
+    try:
+        wanted = subprocess.run(
+            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "six==1.16.0"],
+            cwd=project / "data",
+            capture_output=True,
+            timeout=120,
+            check=True,
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        reason = "this test installs packages: it needs an index that pip can reach"
+        pytest.fail(reason) if ON_CI else pytest.skip(reason)
+    assert wanted.returncode == 0
+    said: list[str] = []
+    recorded = {
+        "python": {"version": ".".join(map(str, sys.version_info[:3]))},
+        "packages": {"six": "1.16.0", "mlgit": "0.0.1", "no-such-package-of-mlgit": "1.0"},
+    }
+    for _ in range(2):
+        made = environment.build(open_repository(), "ab" * 32, recorded, said.append)
+        assert made.notes == ["no-such-package-of-mlgit==1.0 cannot be installed, and is left out"]
+    assert len(said) == 1  # the second time it was there
+    code = "import six, mlgit; print(six.__version__, mlgit.__file__)"
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run([made.python, "-c", code], capture_output=True, text=True, env=env)
+    # mlgit is the one that runs now, in a copy.
+    assert done.stdout.startswith("1.16.0 ") and "/mlgit/environments/" in done.stdout, done

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
 from mlgit import saved
-from mlgit.cli import complete, output, table
+from mlgit.cli import complete, output, page, table
 from mlgit.cli.place import ledger as open_ledger
 from mlgit.cli.place import live_history, live_runs
 from mlgit.errors import Invalid, NotFound
 from mlgit.ledger import Ledger
-from mlgit.records import History, Pointer, Run
+from mlgit.records import History, Run
 from mlgit.records.history import rows as points_of
 
 
@@ -46,12 +46,11 @@ def show_command(run: str, metric: str | None, artifact: str | None, as_json: bo
         elif artifact is not None:
             _print_artifact(ledger, record, artifact)
         else:
-            environment = saved.environment(ledger, record)
+            around = _around(ledger, record)
             if as_json:
-                extra = {"environment_content": environment}
-                output.envelope("show", {**output.document(record), **extra})
+                output.envelope("show", _document(record, around))
             else:
-                click.echo("\n".join(_lines(record, environment)))
+                click.echo("\n".join(page.lines(record, around)))
 
 
 def _live(ledger: Ledger, name: str) -> Run | None:
@@ -61,6 +60,41 @@ def _live(ledger: Ledger, name: str) -> Run | None:
     by_name = [run for run in running if run.name == name]
     found = by_id or by_name
     return found[0] if len(found) == 1 else None
+
+
+def _around(ledger: Ledger, run: Run) -> page.Around:
+    nested = [each for each in live_runs(ledger) if each.parent == run.id]
+    if not ledger.exists:
+        return page.Around(None, [], [], None, nested)
+    stretches = saved.stretches(ledger, run) if saved.load(ledger, [run.id]) else []
+    hashes = dict.fromkeys(each.environment for each in stretches if each.environment)
+    later = [saved.described(ledger, each) for each in hashes if each != run.environment]
+    parent = saved.load(ledger, [run.parent]) if run.parent else []
+    known = saved.children(ledger, run.id, output.progress("indexing"))
+    going_on = {each.id for each in nested}
+    return page.Around(
+        environment=saved.environment(ledger, run),
+        stretches=stretches,
+        later=[each for each in later if each is not None],
+        parent=parent[0] if parent else None,
+        children=[*(each for each in known if each.id not in going_on), *reversed(nested)],
+    )
+
+
+def _document(run: Run, around: page.Around) -> dict[str, Any]:
+    stretches = [
+        {**each._asdict(), "duration": each.duration, "source": each.source.document()}
+        for each in around.stretches
+    ]
+    children = [
+        {"id": child.id, "name": child.name, "status": child.status} for child in around.children
+    ]
+    return {
+        **output.document(run),
+        "environment_content": around.environment,
+        "stretches": stretches,
+        "children": children,
+    }
 
 
 def _print_history(run: Run, history: History, metric: str, as_json: bool) -> None:
@@ -98,136 +132,3 @@ def _print_artifact(ledger: Ledger, run: Run, path: str) -> None:
 def _absent(run: Run, kind: str, name: str, present: Iterable[str]) -> NotFound:
     known = output.listed(sorted(present)) or "none"
     return NotFound(f"the run {run.id} has no {kind} {name!r}", f"it has {known}")
-
-
-def _lines(run: Run, environment: dict[str, Any] | None) -> Iterator[str]:
-    yield click.style(f"run {run.id}", fg="yellow") + f"  {output.title(run)}"
-    yield from _facts(run)
-    params = output.leaves(run.params).items()
-    shown = [(key, "null" if value is None else output.text(value)) for key, value in params]
-    yield from _section("Params", shown)
-    yield from _metrics(run)
-    yield from _section("Tags", list(run.tags.items()))
-    yield from _pointers("Inputs", run.inputs, run.missing)
-    yield from _pointers("Artifacts", run.outputs, run.missing)
-    yield from _source(run)
-    yield from _environment(environment)
-    if run.note:
-        yield ""
-        yield click.style("Note", bold=True)
-        for line in output.clean_block(run.note).split("\n"):
-            yield f"  {line}".rstrip()
-
-
-def _facts(run: Run) -> Iterator[str]:
-    reason = output.clean(run.error or "").rstrip(": ")
-    yield f"Status:   {table.coloured(run.status)}" + (f" ({reason})" if reason else "")
-    took = f", {'took' if run.ended else 'for'} {output.span(output.elapsed(run))}"
-    yield f"Started:  {output.moment(run.started, '%Y-%m-%d %H:%M:%S %Z')}{took}"
-    yield f"By:       {output.clean(run.by.name)} <{output.clean(run.by.email)}>"
-    if run.parent:
-        yield f"Parent:   {run.parent}"
-    if run.deleted:
-        yield f"Deleted:  {output.moment(run.deleted)}; bring back: mlgit restore {run.id}"
-
-
-def _section(title: str, pairs: list[tuple[str, str]]) -> Iterator[str]:
-    if pairs:
-        yield from _table(title, [], [[output.clean(cell) for cell in pair] for pair in pairs])
-
-
-def _table(
-    title: str, headings: list[str], rows: list[list[str]], left: tuple[int, ...] = (0, 1)
-) -> Iterator[str]:
-    """Yields a part of the page; the columns not in `left` are numbers."""
-    numeric = [column not in left for column in range(len(rows[0]))]
-    written, _ = table.render(headings or [""] * len(rows[0]), rows, numeric)
-    first, *rest = written.split("\n")
-    yield ""
-    yield click.style(title, bold=True)
-    if headings:
-        yield "  " + click.style(first, dim=True)
-    yield from ("  " + line for line in rest)
-
-
-def _metrics(run: Run) -> Iterator[str]:
-    ours = [key for key in run.metrics if not key.startswith(saved.SYSTEM)]
-    found = {key: run.metrics[key] for key in [*ours, *sorted({*run.metrics} - {*ours})]}
-    if not any(metric.count > 1 for metric in found.values()):
-        pairs = [(key, output.number(metric.last)) for key, metric in found.items()]
-        yield from _section("Metrics", pairs)
-        return
-    rows = [
-        [output.clean(key)]
-        + [output.number(value) for value in (metric.last, metric.min, metric.max)]
-        + [str(metric.step), f"{metric.count:,}"]
-        for key, metric in found.items()
-    ]
-    headings = ["METRIC", "LAST", "MIN", "MAX", "STEP", "POINTS"]
-    yield from _table("Metrics", headings, rows, left=(0,))
-
-
-def _pointers(title: str, pointers: list[Pointer], missing: list[str] | None) -> Iterator[str]:
-    rows = [
-        [
-            output.clean(p.name or p.path),
-            output.ABSENT if p.size is None else output.size(p.size),
-            p.md5 or output.clean(p.url or ""),
-            ", ".join(filter(None, [output.clean(p.role or ""), _kept(p, missing or [])])),
-        ]
-        for p in pointers
-    ]
-    if rows:
-        yield from _table(title, [], rows, left=(0, 2, 3))
-
-
-def _kept(pointer: Pointer, missing: list[str]) -> str:
-    """Says what cannot be fetched: only its hash was recorded, or nobody has sent it."""
-    if pointer.md5 in missing:
-        return "not on the data remote"
-    if pointer.stored is not None:
-        return ""
-    return "address only" if pointer.md5 is None else "hash only"
-
-
-def _source(run: Run) -> Iterator[str]:
-    source = run.source
-    pairs = []
-    if source.commit:
-        branch = f" ({source.branch})" if source.branch else ""
-        pairs.append(("commit", source.commit + branch))
-    if source.snapshot:
-        pairs.append(("uncommitted work", f"git show {source.snapshot}"))
-    if source.entry:
-        pairs.append(("command", " ".join([source.entry, *source.argv])))
-    if source.remote:
-        pairs.append(("remote", source.remote))
-    pairs += [("left out", f"{item.get('path')}: {item.get('reason')}") for item in source.skipped]
-    yield from _section("Code", pairs)
-
-
-def _environment(environment: dict[str, Any] | None) -> Iterator[str]:
-    found = {key: value for key, value in (environment or {}).items() if isinstance(value, dict)}
-    python, platform, hardware = (found.get(key, {}) for key in ("python", "platform", "hardware"))
-    pairs = [
-        ("python", _words(python, "implementation", "version")),
-        ("platform", _words(platform, "system", "release", "machine")),
-        ("hardware", _hardware(hardware)),
-        ("packages", f"{len(found['packages'])} (see --json)" if "packages" in found else ""),
-    ]
-    yield from _section("Environment", [pair for pair in pairs if pair[1]])
-
-
-def _words(part: dict[str, Any], *keys: str) -> str:
-    return " ".join(str(part[key]) for key in keys if key in part)
-
-
-def _hardware(part: dict[str, Any]) -> str:
-    memory = part.get("memory")
-    words = [
-        str(part.get("cpu") or ""),
-        f"{part['cores']} cores" if "cores" in part else "",
-        output.size(memory) if isinstance(memory, int) else "",
-        *(str(gpu.get("name")) for gpu in part.get("gpus") or () if isinstance(gpu, dict)),
-    ]
-    return ", ".join(word for word in words if word)

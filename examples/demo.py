@@ -103,9 +103,9 @@ def make_project(project: Path) -> None:
     ours = shutil.ignore_patterns("__pycache__")
     for name in ("diabetes", "taxi"):
         shutil.copytree(HERE / name, project / name, ignore=ours)
-    (project / ".gitignore").write_text("data/\n__pycache__/\n")
+    (project / ".gitignore").write_text("__pycache__/\n")
+    (project / "data").mkdir()
     if folder := taxi_data():
-        (project / "data").mkdir()
         for month in TAXI_MONTHS:
             shutil.copyfile(folder / month, project / "data" / month)
 
@@ -122,14 +122,35 @@ def demo(scratch: Path) -> None:
     sh = Shell(scratch)
     project = scratch / "project"
     make_project(project)
+    begin(sh)
+    train(sh, project)
+    here = look(sh)
+    register(sh)
+    share(sh)
+    audit(sh, scratch, here)
+    heading("It is an ordinary branch: one commit per run")
+    sh.cd("../project")
+    sh("git log mlgit --first-parent --oneline", most=25)
 
-    heading("A project in git, as it was before")
+
+def begin(sh: Shell) -> None:
+    heading("A project in git whose data DVC tracks, as it was before")
     sh.cd("project")
     sh("git init --quiet")
+    sh("python diabetes/prepare.py")
+    sh("dvc init --quiet")
+    months = " ".join(f"data/{month}" for month in TAXI_MONTHS) if has_taxi(sh) else ""
+    sh(f"dvc add --quiet data/diabetes.csv {months}")
     sh("git add .")
     sh("git commit --quiet --message 'two models to train'")
     sh("mlgit init")
 
+
+def has_taxi(sh: Shell) -> bool:
+    return (sh.cwd / "data" / TAXI_MONTHS[0]).is_file()
+
+
+def train(sh: Shell, project: Path) -> None:
     heading("Four models on real data: 442 diabetes patients")
     sh("python diabetes/train.py")
     sh(
@@ -143,7 +164,7 @@ def demo(scratch: Path) -> None:
     sh("mlgit diff forest forest-leaf10 --code")
     sh("git checkout --quiet -- diabetes")
 
-    if (project / "data").is_dir():
+    if has_taxi(sh):
         heading("Three models on 74,000 taxi trips, judged on the next month's 62,000")
         months = f"--train data/{TAXI_MONTHS[0]} --valid data/{TAXI_MONTHS[1]}"
         for model in ("linear", "lasso", "gbr"):
@@ -151,6 +172,8 @@ def demo(scratch: Path) -> None:
     else:
         heading("Taxi trips: left out, MLGIT_TAXI_DATA names no folder with the two months")
 
+
+def look(sh: Shell) -> str:
     heading("What was tried, and what came of it")
     here = sh("mlgit log")
     sh("mlgit log --experiment diabetes --where 'metrics.rmse < 53.5' --sort metrics.rmse")
@@ -159,22 +182,55 @@ def demo(scratch: Path) -> None:
     found = sh("mlgit log --where 'params.model = boosting' --json", most=30)
     if len(json.loads(found)["mlgit.log/v1"]) != 2:
         raise Failed("--json did not print the two runs of that model")
+    return here
 
-    heading("Shared through git alone: push, clone, read")
+
+def register(sh: Shell) -> None:
+    heading("Two versions of a model; one is fit for production")
+    sh("mlgit remote add store ../store")
+    sh("mlgit model register diabetes ridge -m 'a first try'")
+    sh("mlgit model register diabetes boosting-slow -m 'lower error'")
+    sh("mlgit model promote diabetes@v1 production -m 'something has to run'")
+    sh("mlgit model promote diabetes@v2 production -m 'beats v1' --archive-existing")
+    sh("mlgit model history diabetes")
+    sh("mlgit model diff diabetes@v1 diabetes@v2")
+    sh("git tag -n")
+    sh("gto show")
+
+
+def share(sh: Shell) -> None:
+    heading("Shared through git and a folder: push, clone, read")
     sh("git init --quiet --bare ../remote.git")
     sh("git remote add origin ../remote.git")
     sh("git push --quiet origin main")
     sh("mlgit push")
     sh("git clone --quiet ../remote.git ../clone")
     sh.cd("../clone")
-    there = sh("mlgit log")
-    if there != here:
+    sh("git config mlgit.data.store.url ../store/mlgit")
+    sh("mlgit pull")
+
+
+def audit(sh: Shell, scratch: Path, here: str) -> None:
+    if sh("mlgit log") != here:
         raise Failed("the clone's table is not the same as the first repository's")
     print("\nThe same table, line by line.")
 
-    heading("It is an ordinary branch: one commit per run")
-    sh.cd("../project")
-    sh("git log mlgit --first-parent --oneline")
+    heading("With git and DVC alone: the model in production, and the data that trained it")
+    store = f"--remote-config url={scratch / 'store' / 'mlgit'}"
+    sh(f"dvc get ../remote.git model --rev diabetes@v2.0.0 --out ../model {store}")
+    data = "data/patients.csv"
+    sh(f"dvc get ../remote.git {data} --rev diabetes@v2.0.0 --out ../patients.csv {store}")
+    if (scratch / "patients.csv").read_bytes() != (
+        scratch / "project/data/diabetes.csv"
+    ).read_bytes():
+        raise Failed("DVC fetched other bytes than the model was trained on")
+    print("\nThe very bytes that the model was trained on.")
+
+    heading("Two years later: which models did this file train, does the record hold?")
+    sh("mlgit lineage ../patients.csv --down")
+    sh("mlgit lineage run:boosting-slow --up")
+    sh("mlgit verify --rehash")
+    sh("mlgit reproduce diabetes@production --env current")
 
 
 def make_scratch(path: Path | None) -> Path:

@@ -1,8 +1,9 @@
-"""Compares models on the diabetes data that ship with scikit-learn, one run per model.
+"""Compares models on the diabetes data, one run per model.
 
 The data are real: 442 patients, ten measurements each, and the progression of the
 disease one year later (Efron et al., "Least Angle Regression", 2004). No network.
 
+    python prepare.py                                    writes data/diabetes.csv
     python train.py                                      all models, a few seconds
     python train.py --model boosting --max-depth 2 --name shallow
 """
@@ -10,17 +11,21 @@ disease one year later (Efron et al., "Least Angle Regression", 2004). No networ
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
-from sklearn.datasets import load_diabetes
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import Ridge
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
 
 import mlgit
 
@@ -80,11 +85,26 @@ def scatter(actual: np.ndarray, predicted: np.ndarray) -> Figure:
     return figure
 
 
+def save(model: Any, features: list[str], folder: Path) -> Path:
+    """Writes the model as a folder: its own bytes, and what it expects."""
+    folder.mkdir()
+    joblib.dump(model, folder / "model.joblib")
+    (folder / "features.txt").write_text("\n".join(features) + "\n")
+    return folder
+
+
 def run(name: str, args: argparse.Namespace) -> None:
-    data = load_diabetes()
-    x, x_test, y, y_test = train_test_split(data.data, data.target, random_state=SEED)
     model, settings = build(name, args)
-    with mlgit.start_run(experiment="diabetes", name=args.name or name, tags={"data": "sklearn"}):
+    with (
+        mlgit.start_run(experiment="diabetes", name=args.name or name),
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        mlgit.log_input(args.data, role="patients")
+        data = pd.read_csv(args.data)
+        target = data.pop("target")
+        x, x_test, y, y_test = train_test_split(
+            StandardScaler().fit_transform(data), target.to_numpy(), random_state=SEED
+        )
         mlgit.log_params({"model": name, "test_rows": len(y_test), **settings})
         mlgit.set_note(MODELS[name])
         for step, predicted in train(model, x, y, x_test):
@@ -95,14 +115,16 @@ def run(name: str, args: argparse.Namespace) -> None:
             }
             mlgit.log_metrics(scores, step=step)
         if hasattr(model, "feature_importances_"):
-            pairs = zip(data.feature_names, model.feature_importances_, strict=True)
+            pairs = zip(data.columns, model.feature_importances_, strict=True)
             mlgit.log_dict({key: round(float(share), 4) for key, share in pairs}, "features.json")
         mlgit.log_figure(scatter(y_test, predicted), "predicted.png")
+        mlgit.log_model(save(model, list(data.columns), Path(scratch, "model")))
         print(f"{args.name or name}: test RMSE {scores['rmse']:.3f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("data/diabetes.csv"))
     parser.add_argument("--model", choices=MODELS, help="only this one; by default all")
     parser.add_argument("--name", help="name of the run; by default the model's")
     parser.add_argument("--alpha", type=float, default=0.1, help="penalty of ridge")

@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -98,6 +100,8 @@ def main() -> None:
         mlgit.log_params({"train": args.train.name, "valid": args.valid.name})
         mlgit.set_tag("city", "nyc")
 
+        mlgit.log_input(args.train, role="train")
+        mlgit.log_input(args.valid, role="valid")
         train, valid = read_trips(args.train), read_trips(args.valid)
         vectorizer = DictVectorizer()
         x_train = narrow(vectorizer.fit_transform(features(train)))
@@ -128,6 +132,9 @@ def main() -> None:
         result = scores(y_valid, predicted)
         mlgit.log_dict(by_duration(y_valid, predicted), "by-duration.json")
         mlgit.log_figure(residuals(y_valid, predicted), "residuals.png")
+        with tempfile.TemporaryDirectory() as scratch:
+            joblib.dump((vectorizer, model), Path(scratch, "model.joblib"))
+            mlgit.log_model(Path(scratch, "model.joblib"))
         mlgit.set_note(
             f"**{args.model}** on {args.train.name}: off by {result['mae']:.1f} minutes on average "
             f"(RMSE {result['rmse']:.3f}) over {len(valid):,} trips of {args.valid.name}."

@@ -53,11 +53,11 @@ class Shell:
         self.cwd = (self.cwd / folder).resolve()
         show_command(f"cd {folder}")
 
-    def __call__(self, line: str, most: int | None = None) -> str:
+    def __call__(self, line: str, most: int | None = None, fails: bool = False) -> str:
         """Returns what `line` printed, after showing it, at most `most` lines of it.
 
         Raises:
-            Failed: it ended with another exit code than 0.
+            Failed: it ended with another exit code than 0, or with 0 if it `fails`.
         """
         show_command(line)
         lines = []
@@ -76,7 +76,7 @@ class Shell:
                 print(text, end="", flush=True)
         if most is not None and len(lines) > most:
             print(f"… {len(lines) - most} more lines")
-        if process.wait() != 0:
+        if (process.wait() != 0) is not fails:
             raise Failed(f"`{line}` ended with exit code {process.returncode}")
         return "".join(lines)
 
@@ -190,8 +190,16 @@ def register(sh: Shell) -> None:
     sh("mlgit remote add store ../store")
     sh("mlgit model register diabetes ridge -m 'a first try'")
     sh("mlgit model register diabetes boosting-slow -m 'lower error'")
-    sh("mlgit model promote diabetes@v1 production -m 'something has to run'")
-    sh("mlgit model promote diabetes@v2 production -m 'beats v1' --archive-existing")
+    policy = (
+        "[registry.stage.production]\n"
+        'require = ["metrics.rmse < 53", "metrics.rmse <= current.metrics.rmse"]\n'
+        "clean_code = true\nversioned_inputs = true\nreason = true\n"
+    )
+    (sh.cwd / "mlgit.toml").write_text(policy)
+    sh("cat mlgit.toml")
+    sh("mlgit model promote diabetes@v1 production -m 'something has to run'", fails=True)
+    sh("mlgit model promote diabetes@v1 staging")
+    sh("mlgit model promote diabetes@v2 production -m 'beats v1 by 2 %'")
     sh("mlgit model history diabetes")
     sh("mlgit model diff diabetes@v1 diabetes@v2")
     sh("git tag -n")

@@ -12,12 +12,13 @@ from mlgit import saved, tags
 from mlgit.cli import complete, output
 from mlgit.cli.place import ledger as open_ledger
 from mlgit.cli.place import repository
-from mlgit.errors import NotFound, RemoteFailed
+from mlgit.errors import Invalid, NotFound, RemoteFailed
 from mlgit.ledger import Ledger, tagging
 from mlgit.records import Run
-from mlgit.registry import events, verbs
+from mlgit.registry import events, policy, verbs
 from mlgit.registry.find import FORMS, split, version_meant
 from mlgit.registry.fold import Model, Version
+from mlgit.registry.search import runs_of
 from mlgit.registry.state import load, load_model
 
 COMMANDS: list[click.Command] = []
@@ -49,10 +50,16 @@ def _change(
             output.warn(f"the model {name} is called {model.title} now")
         version = version_meant(model, said) if said is not None else None
         made = verb(ledger, model, version)
-    for tag in made:
-        click.echo(output.clean(tag))
+    _tell(model.name, made)
     if push:
         _send(model.name, made)
+
+
+def _tell(model: str, made: list[str]) -> None:
+    """Says what was done, each with the git tag that says so."""
+    subjects = {event.tag: event.subject for event in events.load(repository(), model)}
+    for tag in made:
+        click.echo(f"{output.clean(subjects.get(tag, ''))}  (git tag {output.clean(tag)})")
 
 
 def _needed(version: Version | None, text: str) -> Version:
@@ -183,19 +190,60 @@ def _import(model: str, path: Path) -> Run:
 @click.argument("stage")
 @_why
 @click.option("--archive-existing", is_flag=True, help="Archive the version that leaves.")
+@click.option("--force", is_flag=True, help="Against the policy; needs a reason, stays visible.")
 @_push
 def promote_command(
-    version: str, stage: str, reason: str, archive_existing: bool, push: bool
+    version: str, stage: str, reason: str, archive_existing: bool, force: bool, push: bool
 ) -> None:
-    """Move a version to a stage; the version that was in it leaves."""
+    """Move a version to a stage; the version that was in it leaves.
+
+    If mlgit.toml says what the stage asks for, that is checked first.
+    """
 
     def verb(ledger: Ledger, model: Model, found: Version | None) -> list[str]:
         chosen = _needed(found, version)
+        rules = policy.load(ledger)
+        name = verbs.stage_named(stage, rules.stages)
+        against = _against(ledger, rules, model, chosen, name, reason)
+        for line in against:
+            click.echo(f"{'Forced' if force else 'Refused'}: {output.clean(line)}", err=True)
+        if against and not force:
+            raise Invalid(
+                f"{chosen.name} does not meet what {name} asks for",
+                "with --force and a reason it can be done all the same, and stays visible",
+            )
+        if force and not reason.strip():
+            raise Invalid("--force needs a reason", "-m TEXT")
         return verbs.promote(
-            ledger, model, chosen, stage, reason, archive_existing=archive_existing
+            ledger,
+            model,
+            chosen,
+            name,
+            reason,
+            archive_existing=archive_existing,
+            forced="; ".join(against) or None,
+            stages=rules.stages,
         )
 
     _change(version, push, verb)
+
+
+def _against(
+    ledger: Ledger, rules: policy.Policy, model: Model, version: Version, stage: str, reason: str
+) -> list[str]:
+    """Returns what the policy has against a promotion."""
+    if stage not in rules.stage:
+        return []
+    current = model.holder(stage)
+    runs = runs_of(ledger, [version, *([current] if current else [])])
+    signs = ledger.repository.flag("tag.gpgsign", False)
+    return policy.check(
+        rules.stage[stage],
+        runs.get(version.run or ""),
+        runs.get(current.run or "") if current else None,
+        reason,
+        ledger.repository.person.email if signs else None,
+    )
 
 
 @_command("demote", "  mlgit model demote churn@v2 -m 'drifted'")
@@ -279,8 +327,7 @@ def restore_command(model: str, reason: str, push: bool) -> None:
         found = load_model(ledger, name)
         version = _any_version(found, said) if said is not None else None
         made = verbs.restore(ledger, found, version, reason)
-    for tag in made:
-        click.echo(output.clean(tag))
+    _tell(found.name, made)
     if push:
         _send(found.name, made)
 

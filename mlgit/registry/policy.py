@@ -1,0 +1,162 @@
+"""What a stage asks of a version: the `[registry]` table of `mlgit.toml`, and its verdict.
+
+    [registry]
+    stages = ["staging", "production", "archived"]
+
+    [registry.stage.production]
+    require = ["metrics.rmse < 7", "metrics.rmse <= current.metrics.rmse"]
+    clean_code = true          # no uncommitted work
+    versioned_inputs = true    # of every input the bytes are kept
+    reason = true              # a reason is given
+    signature = true           # the git tag is signed …
+    signers = ["ada@example.org"]  # … by one of these
+
+Conditions are those of `mlgit log --where`; `current.` before a param or metric means
+that of the version that is in the stage, and a condition on it holds while there is none.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+import msgspec
+
+from mlgit import query, saved
+from mlgit.errors import Invalid, QueryError
+from mlgit.ledger import Ledger
+from mlgit.ledger.objects import Object
+from mlgit.records import Run
+from mlgit.registry.fold import STAGES
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE = "mlgit.toml"
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one stage asks for."""
+
+    require: list[str] = msgspec.field(default_factory=list)
+    clean_code: bool = False
+    versioned_inputs: bool = False
+    reason: bool = False
+    signature: bool = False
+    signers: list[str] = msgspec.field(default_factory=list)
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The `[registry]` table; without a file it asks for nothing."""
+
+    stages: list[str] = msgspec.field(default_factory=lambda: list(STAGES))
+    stage: dict[str, Stage] = msgspec.field(default_factory=dict)
+
+
+def load(ledger: Ledger, rev: str | None = None) -> Policy:
+    """Returns the policy of the work tree, or of a revision; of a bare repository HEAD's.
+
+    Raises:
+        Invalid: the file cannot be read, or asks for something that there is not.
+    """
+    root = ledger.repository.work_tree
+    if rev is None and root is not None:
+        try:
+            content = (root / FILE).read_bytes()
+        except FileNotFoundError:
+            return Policy()
+        except OSError as error:
+            raise Invalid(f"cannot read {FILE}: {error.strerror}") from error
+    else:
+        found = ledger.reader.find(f"{rev or 'HEAD'}:{FILE}")
+        if not isinstance(found, Object):
+            return Policy()
+        content = found.data
+    return parse(content)
+
+
+def parse(content: bytes) -> Policy:
+    """Returns the policy that a file holds.
+
+    Raises:
+        Invalid: it is no TOML, or asks for something that there is not.
+    """
+    try:
+        document = tomllib.loads(content.decode())
+        policy = msgspec.convert(document.get("registry", {}), Policy)
+    except (ValueError, msgspec.ValidationError) as error:
+        raise Invalid(f"{FILE} cannot be read: {error}", "docs: registry.md, Policy") from error
+    for name, stage in policy.stage.items():
+        if name not in policy.stages:
+            raise Invalid(f"{FILE}: there is no stage {name!r}", f"stages: {policy.stages}")
+        for condition in stage.require:
+            try:
+                query.parse(_CURRENT.sub(r"\1", condition))
+            except QueryError as error:
+                raise Invalid(f"{FILE}: of {name}: {error.message}") from error
+    return policy
+
+
+_CURRENT = re.compile(r"\bcurrent\.((?:metrics|params)\.)")
+_FIELD = re.compile(r"\bcurrent\.((?:metrics|params)\.(?:\"[^\"]*\"|[\w./-]+))")
+
+
+def check(
+    stage: Stage,
+    run: Run | None,
+    current: Run | None,
+    reason: str,
+    signed_by: str | None,
+) -> list[str]:
+    """Returns what a stage has against a version, as sentences; nothing if it may enter. Pure.
+
+    `run` is the version's, `current` that of the version in the stage; `signed_by` is the
+    email of a good signature, or None.
+    """
+    found = []
+    if stage.reason and not reason.strip():
+        found.append("a reason has to be given: -m TEXT")
+    if stage.signature and signed_by is None:
+        found.append("the git tag has to be signed: git config tag.gpgSign true")
+    if stage.signers and signed_by not in stage.signers:
+        found.append(f"it has to be signed by {' or '.join(stage.signers)}")
+    if run is None:
+        if stage.require or stage.clean_code or stage.versioned_inputs:
+            found.append("the run of the version is not in this ledger")
+        return found
+    found += [line for text in stage.require if (line := _unmet(text, run, current))]
+    if stage.clean_code and (run.source.commit is None or run.source.snapshot is not None):
+        found.append("its code had uncommitted changes, or none was recorded")
+    if stage.versioned_inputs:
+        loose = [p.name or p.path for p in run.inputs if p.stored is None]
+        if loose:
+            found.append(f"of its input {loose[0]} only a hash or an address was recorded")
+        if not run.inputs:
+            found.append("it recorded no input")
+    return found
+
+
+def _unmet(condition: str, run: Run, current: Run | None) -> str | None:
+    """Returns why a condition does not hold; None if it does."""
+    wanted = condition
+    for field in dict.fromkeys(_FIELD.findall(condition)):
+        value = saved.value(current, query.parse_field(field)) if current else None
+        if value is None:
+            return None  # nothing is there to be beaten
+        wanted = wanted.replace(f"current.{field}", repr(value))
+    parsed = query.parse(wanted)
+    values = [saved.value(run, field) for field in parsed.fields]
+    if parsed.matches(values):
+        return None
+    told = ", ".join(
+        f"{field} is {_shown(value)}" for field, value in zip(parsed.fields, values, strict=True)
+    )
+    also = f" ({wanted})" if wanted != condition else ""
+    return f"{condition}{also} does not hold: {told}"
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else "absent" if value is None else str(value)

@@ -323,32 +323,43 @@ def find(ledger: Ledger, name: str) -> Run:
     """
     if name.startswith("@"):
         return _find_by_rank(ledger, name)
+    ids = matching(ledger, name)
+    if len(ids) == 1:
+        return _load_one(ledger, ids[0])
+    if ids:
+        raise several(name, ids)
+    _, (known,) = ledger.index().columns([_NAME])
+    listing = "mlgit log; a run that died is saved with: mlgit recover"
+    raise NotFound(f"there is no run {names.shown(name)}", _nearest(name, known, listing))
+
+
+def matching(ledger: Ledger, name: str) -> list[str]:
+    """Returns the ids that begin so, or else those of the runs with this name, newest first.
+
+    Of several runs with one name a deleted one is not meant.
+    """
     text = name.lower()
     if names.is_id_prefix(text) and len(text) >= 4:
-        ids = [
-            folder.run_id
-            for folder in walk.run_folders(ledger.reader, ledger.root, names.id_days(text))
-            if folder.run_id.startswith(text)
-        ]
-        if len(ids) == 1:
-            return _load_one(ledger, ids[0])
-        if ids:
-            raise NotFound(f"{len(ids)} runs begin with {name}", _choices(ids))
+        days = names.id_days(text)
+        folders = walk.run_folders(ledger.reader, ledger.root, days)
+        if ids := [folder.run_id for folder in folders if folder.run_id.startswith(text)]:
+            return ids
     title = unicodedata.normalize("NFC", name)  # as it was stored
     ids, columns = ledger.index().columns([_ID, _EXPERIMENT, _DELETED, _NAME, _REPRODUCES])
-    matching = [i for i, stored in enumerate(columns[3]) if stored == title]
-    if len(matching) > 1:
+    found = [i for i, stored in enumerate(columns[3]) if stored == title]
+    if len(found) > 1:
         _, hidden = _shown_experiments(columns, experiments(ledger), ids, deleted=False)
-        matching = [i for i in matching if not hidden[i]] or matching
+        found = [i for i in found if not hidden[i]] or found
         # A run that reproduces another has its name, and is not what is meant by it.
-        matching = [i for i in matching if columns[4][i] is None] or matching
-    if len(matching) == 1:
-        return _load_one(ledger, ids[matching[0]])
-    if matching:
-        chosen = sorted((ids[i] for i in matching), reverse=True)
-        raise NotFound(f"{len(chosen)} runs are named {names.shown(name)}", _choices(chosen))
-    listing = "mlgit log; a run that died is saved with: mlgit recover"
-    raise NotFound(f"there is no run {names.shown(name)}", _nearest(name, columns[3], listing))
+        found = [i for i in found if columns[4][i] is None] or found
+    return sorted((ids[i] for i in found), reverse=True)
+
+
+def several(name: str, ids: Sequence[str]) -> NotFound:
+    """Returns the error of a name to which several runs answer."""
+    begin = all(run_id.startswith(name.lower()) for run_id in ids)
+    told = f"begin with {name}" if begin else f"are named {names.shown(name)}"
+    return NotFound(f"{len(ids)} runs {told}", _choices(ids))
 
 
 def _find_by_rank(ledger: Ledger, name: str) -> Run:

@@ -383,3 +383,36 @@ def test_tab_outside_a_repository_is_silent(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts(shell: str) -> None:
     assert "_MLGIT_COMPLETE" in mlgit("completion", shell).stdout
+
+
+# --- runs that are not saved yet --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["note night -m text", "tag night a=b", "rename night day", "rm night", "restore night",
+     "diff night boosted", "artifacts ls night", "artifacts get night -o x", "pin night"],
+)  # fmt: skip
+def test_what_cannot_be_done_yet_says_when(showcase: Path, command: str) -> None:
+    held = start_journal(showcase, ['["p","lr",0.1]'])
+    run_id = held.path.stem
+    for name in ("night", run_id, run_id[:10].upper()):
+        done = mlgit(*command.replace("night", name).split())
+        assert done.exit_code == 1
+        assert f"Error: the run {run_id}, taxi/night, is still running\n" in done.stderr
+        assert f"'mlgit show {run_id[:10]}' shows it" in done.stderr
+    assert mlgit("show", run_id[:10].upper()).exit_code == 0
+    held.close()
+    done = mlgit(*command.split())
+    assert done.exit_code == 1
+    assert "taxi/night, ended without being saved\nHint: save it: mlgit recover" in done.stderr
+    assert "ended without being saved" in mlgit("show", "night").stderr
+
+
+def test_a_name_that_a_running_and_a_saved_run_have(showcase: Path) -> None:
+    save_run(showcase, "night")
+    held = start_journal(showcase, [])
+    done = mlgit("show", "night")
+    assert "2 runs are named 'night'" in done.stderr and held.path.stem in done.stderr
+    assert mlgit("note", "night", "-m", "text").exit_code == 0, "only the saved one can be meant"
+    held.close()

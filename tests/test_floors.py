@@ -55,6 +55,7 @@ INSIDE_FUNCTIONS = {
     ("mlgit.cli", "mlgit.cli.place"): LAZY,
     ("mlgit.cli", "mlgit.tracking.finish"): SLOW,
     ("mlgit.cli.place", "mlgit.tracking"): SLOW,
+    ("mlgit.cli.show", "mlgit.tracking"): SLOW,
     ("mlgit.cli", "difflib"): SLOW,
     ("mlgit.query", "difflib"): SLOW,
     ("mlgit.saved", "difflib"): SLOW,

@@ -401,6 +401,34 @@ def test_resume_by_what_names_a_run(repo: Path) -> None:
     assert git("log", "-1", "--format=%s", "mlgit") == f"run {run.id[:10]} went on: failed\n"
 
 
+def test_resume_a_dead_run_by_what_names_it(repo: Path) -> None:
+    run_id = dead_run(repo, log_some, name="großes")
+    older = dead_run(repo, lambda run: None, name="other")
+    with pytest.raises(NotFound, match="2 runs begin with") as told:
+        mlgit.start_run(resume=run_id[:4])
+    assert f"{older}, {run_id}" in str(told.value.hint)
+    with mlgit.start_run(resume="großes", capture=()) as run:
+        assert run.id == run_id
+        run.end("failed")
+    assert dead_run(repo, log_more, resume="großes") == run_id
+    with mlgit.start_run(resume=run_id[:12], capture=()) as run:
+        assert run.id == run_id
+    finish.recover(open_repository(repo), journal.path_of(open_repository(repo).state, older))
+    assert mlgit.get_run(older).status == "interrupted"
+    assert mlgit.get_run("großes").note == "went on"
+
+
+def test_a_name_that_a_dead_and_a_saved_run_have(repo: Path) -> None:
+    with mlgit.start_run(name="same", capture=()) as first:
+        pass
+    second = dead_run(repo, log_some, name="same")
+    with pytest.raises(NotFound, match="2 runs are named 'same'"):
+        mlgit.start_run(resume="same")
+    with mlgit.start_run(resume=second, capture=()) as run:
+        log_more(run)
+    assert mlgit.get_run(first.id).status == "finished"
+
+
 def test_resume_keeps_the_code_it_ran(repo: Path) -> None:
     with mlgit.start_run() as run:
         pass

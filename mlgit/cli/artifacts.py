@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from mlgit import artifacts, saved
+from mlgit import artifacts
 from mlgit.cli import complete, output, table
+from mlgit.cli.place import find_run
 from mlgit.cli.place import ledger as open_ledger
 from mlgit.data import store
 from mlgit.ledger import Ledger
@@ -33,7 +34,7 @@ def artifacts_command() -> None:
 def list_command(run: str, as_json: bool) -> None:
     """List the artifacts of a run, in the order of logging."""
     with open_ledger() as ledger:
-        found = artifacts.of(saved.find(ledger, run))
+        found = artifacts.of(find_run(ledger, run))
         places = [_place(ledger, pointer) for pointer in found]
     if as_json:
         content = [
@@ -85,7 +86,7 @@ own, checked against the hash that was recorded. Nothing that is there is replac
 def get_command(run: str, paths: tuple[str, ...], folder: str) -> None:
     """Write artifacts to a folder, under the paths they have in the run."""
     with open_ledger() as ledger:
-        record = saved.find(ledger, run)
+        record = find_run(ledger, run)
         chosen = paths or [pointer.path for pointer in artifacts.of(record)]
         for path in chosen:
             artifacts.find(record, path)  # all names are looked at before anything is written

@@ -13,6 +13,7 @@ import click
 from mlgit import saved
 from mlgit.cli import complete, output, table
 from mlgit.cli.log import short_ids
+from mlgit.cli.place import find_run
 from mlgit.cli.place import ledger as open_ledger
 from mlgit.errors import NotFound
 from mlgit.ledger import Ledger
@@ -65,7 +66,7 @@ def diff_command(
     if paths and not code:
         raise click.UsageError("paths go with --code")
     with open_ledger() as ledger:
-        records = [saved.find(ledger, run) for run in runs]
+        records = [find_run(ledger, run) for run in runs]
         if code:
             _print_code(ledger, records, paths)
             return

@@ -9,8 +9,8 @@ import click
 
 from mlgit import names, saved
 from mlgit.cli import complete, output
+from mlgit.cli.place import find_run, repository
 from mlgit.cli.place import ledger as open_ledger
-from mlgit.cli.place import repository
 from mlgit.errors import Invalid, MlgitError
 from mlgit.records import Run
 from mlgit.tracking.active import TEXT_LIMIT
@@ -135,7 +135,7 @@ def restore_command(runs: tuple[str, ...]) -> None:
 
 def _mark(runs: tuple[str, ...], kind: str) -> None:
     with open_ledger() as ledger:
-        found = {record.id: record for record in (saved.find(ledger, run) for run in runs)}
+        found = {record.id: record for record in (find_run(ledger, run) for run in runs)}
     wanted = [run for run in found.values() if (run.deleted is None) == (kind == "delete")]
     for run in found.values():
         if run not in wanted:
@@ -149,7 +149,7 @@ def _mark(runs: tuple[str, ...], kind: str) -> None:
 
 def _find(run: str) -> Run:
     with open_ledger() as ledger:
-        return saved.find(ledger, run)
+        return find_run(ledger, run)
 
 
 def _shown(run: Run) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from mlgit import saved, tags
+from mlgit import tags
 from mlgit.cli import complete, output
+from mlgit.cli.place import find_run, repository
 from mlgit.cli.place import ledger as open_ledger
-from mlgit.cli.place import repository
 from mlgit.errors import Invalid, NotFound, RemoteFailed
 from mlgit.ledger import Ledger, tagging
 from mlgit.records import Run
@@ -160,12 +160,12 @@ def register_command(
 def _run_and_path(ledger: Ledger, source: str) -> tuple[Run, str | None]:
     """Returns the run, and the artifact's path if one is named; a name may hold a colon."""
     try:
-        return saved.find(ledger, source), None
+        return find_run(ledger, source), None
     except NotFound:
         name, colon, path = source.rpartition(":")
         if not colon:
             raise
-        return saved.find(ledger, name), path
+        return find_run(ledger, name), path
 
 
 def _import(model: str, path: Path) -> Run:
@@ -176,7 +176,7 @@ def _import(model: str, path: Path) -> Run:
         run.set_tag("mlgit.imported", path.name)
         run.log_model(path)
     with open_ledger() as ledger:
-        return saved.find(ledger, run.id)
+        return find_run(ledger, run.id)
 
 
 @_command(

@@ -6,6 +6,7 @@ import click
 
 from mlgit import saved, tags, versions
 from mlgit.cli import complete, output
+from mlgit.cli.place import find_run
 from mlgit.cli.place import ledger as open_ledger
 from mlgit.errors import MlgitError
 from mlgit.ledger import tagging
@@ -32,7 +33,7 @@ its exact code. No mlgit is needed to fetch from it:
 def pin_command(run: str, name: str | None, as_json: bool) -> None:
     """Give a run a git tag that plain DVC can fetch from."""
     with open_ledger() as ledger:
-        record = saved.find(ledger, run)
+        record = find_run(ledger, run)
         tag = tags.pin(name or record.name or record.id[:10])
         try:
             tagging.check_free(ledger.repository, tag)

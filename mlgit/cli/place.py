@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from mlgit import saved
+from mlgit.errors import NotFound
 from mlgit.ledger import Ledger, Repository, open_repository
 from mlgit.records import History, Points, Run
 from mlgit.records.history import joined, rows
@@ -23,6 +24,25 @@ def repository() -> Repository:
 def ledger() -> Ledger:
     """Returns the ledger of the working directory, opened for reading."""
     return Ledger(repository())
+
+
+def find_run(ledger: Ledger, name: str) -> Run:
+    """Returns the one saved run that a person means; see `saved.find`.
+
+    Raises:
+        NotFound: none is meant, or several are.
+        WrongState: it is not saved yet; the hint says what to do.
+        Unreadable: its record cannot be read.
+    """
+    try:
+        return saved.find(ledger, name)
+    except NotFound:
+        if has_journals(ledger.repository):
+            from mlgit.tracking import unsaved
+
+            if reason := unsaved.explain(ledger, name):
+                raise reason from None
+        raise
 
 
 def has_journals(repository: Repository) -> bool:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from mlgit import records, saved
+from mlgit import records
 from mlgit.cli import complete, output, table
+from mlgit.cli.place import find_run
 from mlgit.cli.place import ledger as open_ledger
 from mlgit.errors import NotFound
 from mlgit.ledger import Ledger
@@ -84,16 +85,16 @@ def _run_meant(ledger: Ledger, thing: str) -> Run:
     if thing.startswith("run/"):
         content = ledger.reader.find(f"refs/tags/{thing}^{{}}:run.json")
         if isinstance(content, Object):
-            return saved.find(ledger, records.load_run(content.data, thing).id)
+            return find_run(ledger, records.load_run(content.data, thing).id)
     try:
-        return saved.find(ledger, thing)
+        return find_run(ledger, thing)
     except NotFound:
         if thing.startswith("@") or ("@" not in thing and not thing.startswith("models:/")):
             raise
     _, version = api.meant(ledger, thing)
     if version.run is None:
         raise NotFound(f"{version.name} does not say which run made it")
-    return saved.find(ledger, version.run)
+    return find_run(ledger, version.run)
 
 
 def _document(found: Outcome) -> dict[str, object]:

@@ -10,8 +10,8 @@ import click
 
 from mlgit import saved
 from mlgit.cli import complete, output, page, table
+from mlgit.cli.place import find_run, has_journals, live_history, live_runs
 from mlgit.cli.place import ledger as open_ledger
-from mlgit.cli.place import live_history, live_runs
 from mlgit.errors import Invalid, NotFound
 from mlgit.ledger import Ledger
 from mlgit.records import History, Run
@@ -39,7 +39,7 @@ def show_command(run: str, metric: str | None, artifact: str | None, as_json: bo
     """Show a run."""
     with open_ledger() as ledger:
         live = _live(ledger, run) if artifact is None else None
-        record = live or saved.find(ledger, run)
+        record = live or find_run(ledger, run)
         if metric is not None:
             history = live_history(ledger, record) if live else saved.history(ledger, record)
             _print_history(record, history, metric, as_json)
@@ -54,12 +54,16 @@ def show_command(run: str, metric: str | None, artifact: str | None, as_json: bo
 
 
 def _live(ledger: Ledger, name: str) -> Run | None:
-    """Returns the running run that a person means, if there is one."""
-    running = live_runs(ledger)
-    by_id = [run for run in running if len(name) >= 4 and run.id.startswith(name.lower())]
-    by_name = [run for run in running if run.name == name]
-    found = by_id or by_name
-    return found[0] if len(found) == 1 else None
+    """Returns the running run that a person means, if it is one."""
+    if not has_journals(ledger.repository):
+        return None
+    from mlgit.tracking import unsaved
+
+    found = unsaved.find(ledger, name)
+    if found is None or not found.is_live:
+        return None
+    running = [run for run in live_runs(ledger) if run.id == found.header.id]
+    return running[0] if running else None  # it may have ended just now
 
 
 def _around(ledger: Ledger, run: Run) -> page.Around:

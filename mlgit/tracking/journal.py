@@ -305,6 +305,19 @@ def read(path: Path) -> Story:
     return story
 
 
+def header(path: Path) -> Header:
+    """Returns the first line of a journal.
+
+    Raises:
+        NotFound, Unreadable: as `read`.
+    """
+    try:
+        with path.open("rb") as file:
+            return _header(file.readline(), path)
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no journal of the run {path.stem}") from error
+
+
 def _header(line: bytes, path: Path) -> Header:
     try:
         header = msgspec.convert(records.parse(line, str(path)), Header)

@@ -26,7 +26,7 @@ from typing import Any
 from mlgit import names, records, saved
 from mlgit.errors import Invalid, MlgitError, MlgitWarning, WriteFailed, WrongState
 from mlgit.ledger import Ledger, Repository, open_repository, snapshot
-from mlgit.tracking import finish, journal, program
+from mlgit.tracking import finish, journal, program, unsaved
 from mlgit.tracking.active import ActiveRun, Terminated, outcome
 from mlgit.tracking.console import ConsoleTail
 from mlgit.tracking.environment import capture as capture_environment
@@ -88,8 +88,9 @@ def start_run(
         params, tags: logged at once.
         nested: start it inside the active run, which becomes its parent.
         parent: the id of the parent run, where that is another process's.
-        resume: the id of a run to go on with: one whose process died, or a
-            finished one, to which what is logged is added as facts.
+        resume: the run to go on with, by its id, a unique beginning of one, or its
+            name: one whose process died, or a finished one, to which what is logged is
+            added as facts.
         include: files and folders to keep with the code even if untracked.
         capture: what to capture besides what is logged, of "code", "command",
             "console", "machine", "packages" and "system"; None is all of it, or what
@@ -180,15 +181,16 @@ def _start(
     return _Open(run, repository, written)
 
 
-def _resume(repository: Repository, run_id: str, outer: ActiveRun | None, fsync: bool) -> _Open:
-    path = journal.path_of(repository.state, run_id)
-    if names.is_id(run_id) and path.exists():
-        if journal.is_live(path):
-            raise journal.taken(path)
-        if journal.read(path).ended is None:
-            return _resume_journal(repository, path, outer, fsync)
-        finish.recover(repository, path)  # it came to its end, and was not committed
-    known = _saved(repository, run_id)
+def _resume(repository: Repository, name: str, outer: ActiveRun | None, fsync: bool) -> _Open:
+    with Ledger(repository) as ledger:
+        found = unsaved.find(ledger, name)
+    if found:
+        if found.is_live:
+            raise journal.taken(found.path)
+        if journal.read(found.path).ended is None:
+            return _resume_journal(repository, found.path, outer, fsync)
+        finish.recover(repository, found.path)  # it came to its end, and was not committed
+    known = _saved(repository, found.header.id if found else name)
     if known.deleted:
         raise WrongState(f"the run {known.id} is deleted", f"mlgit restore {known.id}")
     header = journal.Header(

@@ -57,6 +57,7 @@ INSIDE_FUNCTIONS = {
     ("mlgit.cli.place", "mlgit.tracking"): SLOW,
     ("mlgit.cli.show", "mlgit.tracking"): SLOW,
     ("mlgit.cli", "difflib"): SLOW,
+    ("mlgit.cli.absent", "difflib"): SLOW,
     ("mlgit.query", "difflib"): SLOW,
     ("mlgit.saved", "difflib"): SLOW,
     ("mlgit.cli.table", "wcwidth"): SLOW,

@@ -12,7 +12,7 @@ import click
 
 from mlgit import saved
 from mlgit.cli import complete, output, table
-from mlgit.cli.log import short_ids
+from mlgit.cli.columns import short_ids
 from mlgit.cli.place import find_run
 from mlgit.cli.place import ledger as open_ledger
 from mlgit.errors import NotFound

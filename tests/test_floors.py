@@ -26,7 +26,8 @@ FLOORS = [
     ["saved", "remotes"],
     ["transfer", "profiles"],
     ["artifacts", "versions"],
-    ["tracking", "reading", "registry", "models", "lineage"],
+    ["registry"],
+    ["tracking", "reading", "models", "lineage"],
     ["doctor", "gc", "verify", "site", "interop", "projects", "monitor"],
     ["cli"],
 ]

@@ -527,6 +527,19 @@ def test_what_lineage_and_verify_make_of_versions(churn: Path) -> None:
     assert json.loads(done.stdout)["mlgit.verify/v1"]["checks"]["tag"]["ok"] == 2
 
 
+def test_lineage_of_a_version(churn: Path) -> None:
+    type_("promote churn@v2 production")
+    for name in ("churn@v2", "churn@production", "models:/churn/2"):
+        done = CliRunner().invoke(cli, ["lineage", name, "--json"])
+        assert done.exit_code == 0, done.output
+        assert "exp/two" in done.stdout and "train.csv" in done.stdout
+        assert "exp/one" not in CliRunner().invoke(cli, ["lineage", name, "--up"]).stdout
+    done = CliRunner().invoke(cli, ["lineage", "churn@v9"])
+    assert done.exit_code == 1 and "has no version" in done.stderr
+    done = CliRunner().invoke(cli, ["verify", "churn@v2", "--json"])
+    assert json.loads(done.stdout)["mlgit.verify/v1"]["checks"]["record"]["ok"] == 1
+
+
 def test_facts_about_no_model_do_no_harm(churn: Path) -> None:
     repository = open_repository()
     for kind, data in [

@@ -1,4 +1,4 @@
-"""What a person means by X: a file here, a hash, a dataset's name or path, a run."""
+"""What a person means by X: a file here, a hash, a dataset's name or path, a run, a version."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from mlgit.ledger import Repository
 from mlgit.lineage.collect import SHORT, LedgerSource
 from mlgit.lineage.graph import Node
 from mlgit.names import shown
+from mlgit.registry import api
 
 PREFIX = 6  # hex digits that a hash must be given with, at least
 _HASH = re.compile(rf"[0-9a-f]{{{PREFIX},32}}(\.(d(ir?)?)?)?")
@@ -37,6 +38,8 @@ def find(source: LedgerSource, text: str) -> list[Node]:
         return _on_disk(source, text, measured)
     kinds = ("run",) if text.startswith("@") else ("data", "run")
     meant = {kind: found for kind in kinds if (found := _KINDS[kind](source, text, True))}
+    if not meant and not text.startswith("@") and ("@" in text or colon):
+        return _version(source, text)
     if len(meant) > 1:
         choices = " or ".join(f"{kind}:{text}" for kind in meant)
         raise NotFound(f"{shown(text)} is the name of data and of a run", f"write {choices}")
@@ -86,6 +89,16 @@ def _stage(source: LedgerSource, text: str, quiet: bool = False) -> list[Node]:
 
 
 _KINDS = {"run": _run, "data": _data, "code": _code, "stage": _stage}
+
+
+def _version(source: LedgerSource, text: str) -> list[Node]:
+    """Returns the bytes of a registered version, as "churn@v2" or "models:/churn/2" names it."""
+    _, version = api.meant(source.ledger, text)
+    if version.hash is None:
+        raise NotFound(f"the git tag of {version.name} names no data")
+    known = source.data([version.hash])
+    facts = {"md5": version.hash, "name": version.name}
+    return [known.get(version.hash) or Node(f"data:{version.hash}", "artifact", "model", facts)]
 
 
 def _from_root(repository: Repository, text: str) -> str:

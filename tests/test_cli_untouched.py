@@ -59,7 +59,13 @@ COMMANDS = [
             *("alias churn@v1 champion", "unalias churn champion", "rm churn@v1"),
             *("restore churn@v1", "describe churn -m x", "tag churn a=b", "untag churn a"),
             *("rename churn other", "ls", "search stage=production", "show churn"),
-            *("history churn", "events", "diff churn@v1 churn@v1", "pull churn@v1 -o ../churn"),
+            *(
+                "history churn",
+                "events",
+                "check",
+                "diff churn@v1 churn@v1",
+                "pull churn@v1 -o ../churn",
+            ),
         )
     ),
     "push",

@@ -74,6 +74,7 @@ INSIDE_FUNCTIONS = {
     ("mlgit.registry.api", "mlgit.data"): SLOW,
     ("mlgit.cli.model", "mlgit.cli.diff"): SLOW,
     ("mlgit.cli.model", "mlgit.ledger.sync"): SLOW,
+    ("mlgit.cli.model", "mlgit.registry.receive"): SLOW,
     ("mlgit.cli.model_change", "mlgit.ledger"): SLOW,
     ("mlgit.cli.model_change", "mlgit.remotes"): SLOW,
     ("mlgit.cli.model_change", "mlgit.tracking.session"): SLOW,

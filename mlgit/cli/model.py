@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -387,6 +388,42 @@ def _time_of(rev: str) -> str:
     if not found:
         raise NotFound(f"there is no revision {names.shown(rev)}")
     return names.timestamp(int(found))
+
+
+@model_command.command(
+    "check",
+    epilog="""\b
+Examples:
+  mlgit model check                       # all events that are here, as CI would
+  exec mlgit model check --receive        # a remote's hooks/pre-receive
+
+\b
+As a hook it reads what git tells pre-receive, and refuses the push if a tag of the
+registry is moved or deleted, skips a number, is on no version commit, or does not meet
+mlgit.toml as it stands at HEAD.""",
+)
+@click.option("--receive", is_flag=True, help="Judge a push: read OLD NEW REF lines from stdin.")
+@_json
+@click.pass_context
+def check_command(ctx: click.Context, receive: bool, as_json: bool) -> None:
+    """Check events against the rules and mlgit.toml."""
+    from mlgit.registry.receive import Update, refusals
+
+    with open_ledger() as ledger:
+        if receive:
+            lines = [line.split() for line in sys.stdin.read().splitlines()]
+            updates = [Update(old, new, ref) for old, new, ref in lines]
+            found = refusals(ledger, updates)
+        else:
+            zero = "0" * 40
+            every = events.load(ledger.repository)
+            found = refusals(ledger, [Update(zero, e.sha, f"refs/tags/{e.tag}") for e in every])
+    if as_json:
+        output.envelope("model.check", found)
+    for line in found:
+        click.echo(f"Refused: {output.clean(line)}", err=True)
+    if found:
+        ctx.exit(1)
 
 
 @model_command.command(

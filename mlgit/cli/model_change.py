@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -41,8 +42,7 @@ def _change(
     text: str, push: bool, verb: Callable[[Ledger, Model, Version | None], list[str]]
 ) -> None:
     """Does something to a model or version, and sends it if asked to."""
-    if push:
-        _fetch()
+    turn = _turn(text) if push else None
     with open_ledger() as ledger:
         name, said = split(text)
         model = load_model(ledger, name)
@@ -52,7 +52,19 @@ def _change(
         made = verb(ledger, model, version)
     _tell(model.name, made)
     if push:
-        _send(model.name, made)
+        _send(model.name, made, turn)
+
+
+def _turn(text: str) -> tagging.Turn:
+    """Fetches what others did, and notes where the model stood before."""
+    from mlgit.ledger import sync
+
+    name, _ = split(text)
+    with contextlib.suppress(NotFound), open_ledger() as ledger:  # others may have registered it
+        name = load_model(ledger, name).name
+    turn = tagging.take_turn(repository(), sync.known_remote(repository(), None), name)
+    _fetch()
+    return turn
 
 
 def _tell(model: str, made: list[str]) -> None:
@@ -80,7 +92,7 @@ def _fetch() -> None:
         )
 
 
-def _send(model: str, made: list[str]) -> None:
+def _send(model: str, made: list[str], turn: tagging.Turn | None = None) -> None:
     """Sends the ledger, then the tags together; if others were faster, takes ours back."""
     from mlgit import remotes, transfer
     from mlgit.ledger import sync
@@ -93,7 +105,7 @@ def _send(model: str, made: list[str]) -> None:
     remote = sync.known_remote(repository(), None)
     before = {event.tag for event in events.load(repository(), model)} - {*made}
     try:
-        tagging.send(repository(), remote, made)
+        tagging.send(repository(), remote, made, turn)
     except tagging.Refused as error:
         tagging.drop(repository(), made)
         tagging.fetch(repository())
@@ -320,8 +332,7 @@ def remove_command(model: str, reason: str, push: bool) -> None:
 @_push
 def restore_command(model: str, reason: str, push: bool) -> None:
     """Bring back a withdrawn version or a deprecated model."""
-    if push:
-        _fetch()
+    turn = _turn(model) if push else None
     with open_ledger() as ledger:
         name, said = split(model)
         found = load_model(ledger, name)
@@ -329,7 +340,7 @@ def restore_command(model: str, reason: str, push: bool) -> None:
         made = verbs.restore(ledger, found, version, reason)
     _tell(found.name, made)
     if push:
-        _send(found.name, made)
+        _send(found.name, made, turn)
 
 
 def _any_version(model: Model, said: str) -> Version:

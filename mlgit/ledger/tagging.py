@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from mlgit import tags
 from mlgit.errors import Invalid, NotFound, RemoteFailed, WriteFailed
-from mlgit.ledger.objects import Store
+from mlgit.ledger.append import write_commit
+from mlgit.ledger.objects import Store, store_files
 from mlgit.ledger.repository import GitFailed, Repository
 from mlgit.ledger.sync import known_remote, unreachable
 
@@ -224,27 +225,75 @@ def push(repository: Repository, remote: str | None = None) -> Moved:
     return Moved(new, _clashing(ours, theirs))
 
 
-def send(repository: Repository, remote: str, names: Iterable[str]) -> None:
+class Turn(NamedTuple):
+    """Whose turn it is to decide about a model: what its ref on the remote was at.
+
+    Each decision that is pushed moves `refs/mlgit/registry/<model>` one commit on, together
+    with its tags. So of two who decided at the same time one is refused, whatever tags they
+    made, and nothing is ever forced.
+    """
+
+    ref: str
+    commit: str | None
+
+
+def take_turn(repository: Repository, remote: str, model: str) -> Turn:
+    """Returns where a model stands on a remote; to be asked before tags are fetched.
+
+    Raises:
+        RemoteFailed: it cannot be reached.
+    """
+    ref = f"refs/mlgit/registry/{tags.encode(model).replace('/', '%2F')}"
+    done = repository.talk("ls-remote", "--refs", remote, ref, show=False)
+    if done.returncode:
+        raise unreachable(remote, done)
+    commit = done.stdout.partition("\t")[0] or None
+    if commit:
+        options = ("--no-tags", "--no-write-fetch-head", "--recurse-submodules=no")
+        done = repository.talk("fetch", *options, remote, ref, show=False)
+        if done.returncode:
+            raise unreachable(remote, done)
+    return Turn(ref, commit)
+
+
+def send(
+    repository: Repository, remote: str, names: Iterable[str], turn: Turn | None = None
+) -> None:
     """Pushes these tags together: where the remote can, all of them or none.
+
+    With a `turn` they go only if nobody has decided about the model since.
 
     Raises:
         Refused: it does not take one of them.
         RemoteFailed: it cannot be reached.
     """
-    refspecs = [f"refs/tags/{name}:refs/tags/{name}" for name in names]
+    wanted = list(names)
+    refspecs = [f"refs/tags/{name}:refs/tags/{name}" for name in wanted]
+    if turn is not None:
+        store = Store(repository)
+        parents = [turn.commit] if turn.commit else []
+        message = "\n".join(["decide", "", *wanted]) + "\n"
+        commit = write_commit(repository, store, store_files(store, {}), parents, message)
+        refspecs.append(f"{commit}:{turn.ref}")
     done = _push(repository, remote, refspecs, "--atomic")
     if done.returncode and "does not support --atomic" in done.stderr:
         done = _push(repository, remote, refspecs)
     refused = [line for line in done.stdout.splitlines() if line.startswith("!")]
     if refused:
-        told = next((line for line in refused if "atomic" not in line), refused[0]).split("\t")
-        name = told[1].partition(":")[2].removeprefix("refs/tags/")
-        reason = told[-1].partition("] ")[2].strip("()") or told[-1]
-        said = [line for line in done.stderr.splitlines() if line.startswith("remote: ")]
-        more = f"; it says: {said[0].removeprefix('remote: ').strip()[:200]}" if said else ""
-        raise Refused(f"{remote} refused the git tag {name}: {reason}{more}")
+        raise _refusal(remote, refused, done.stderr)
     if done.returncode:
         raise unreachable(remote, done)
+
+
+def _refusal(remote: str, refused: list[str], stderr: str) -> Refused:
+    told = next((line for line in refused if "atomic" not in line), refused[0]).split("\t")
+    ref = told[1].partition(":")[2]
+    said = [line for line in stderr.splitlines() if line.startswith("remote: ")]
+    more = f"; it says: {said[0].removeprefix('remote: ').strip()[:200]}" if said else ""
+    if not ref.startswith("refs/tags/") and not more:
+        return Refused(f"{remote} refused: somebody else decided at the same time")
+    reason = told[-1].partition("] ")[2].strip("()") or told[-1]
+    return Refused(f"{remote} refused the git tag {ref.removeprefix('refs/tags/')}: {reason}{more}")
 
 
 def _push(

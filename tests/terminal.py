@@ -13,6 +13,10 @@ import termios
 import time
 from pathlib import Path
 
+# Python misses the signal between showing a prompt and waiting for an answer, so it is
+# typed again, as a person would.
+CTRL_C = "\x03"
+
 # Opening it makes it the controlling terminal of the new session: then Ctrl-C is a signal.
 _TAKE = """\
 import os, sys
@@ -46,9 +50,13 @@ def on_terminal(
         env={**kept, "TERM": "xterm", "PATH": path, **env},
     )
     os.close(theirs)
-    shown, end = b"", time.monotonic() + 60
+    shown, end, typed = b"", time.monotonic() + 60, ""
     try:
-        while select.select([ours], [], [], max(0, end - time.monotonic()))[0]:
+        while (left := end - time.monotonic()) > 0:
+            if not select.select([ours], [], [], min(left, 1))[0]:
+                if typed == CTRL_C:
+                    os.write(ours, CTRL_C.encode())
+                continue
             try:
                 new = os.read(ours, 65536)
             except OSError:  # how Linux tells that the other side is closed
@@ -58,7 +66,7 @@ def on_terminal(
             shown += new
             if keys and after.encode() in shown:
                 os.write(ours, keys.encode())
-                keys = ""
+                keys, typed = "", keys
         code = process.wait(timeout=10)
     finally:
         process.kill()

@@ -342,6 +342,21 @@ def test_nobody_is_asked_with_yes_or_without_a_terminal(shared: Path) -> None:
     assert mlgit("push").stdout == "Everything is up to date with origin.\n"
 
 
+def test_news_of_runs_that_are_there_already_are_told(shared: Path) -> None:
+    mlgit("push", "--yes")
+    mlgit("note", "baseline", "-m", "later")
+    assert mlgit("push").stdout == "Sent news of 1 run to origin.\n"
+    for run in ("baseline", "boosted"):
+        mlgit("tag", run, "seen")
+    mlgit("experiment", "describe", "churn", "-m", "text")
+    save_run(shared, "more")
+    done = mlgit("sync")
+    assert done.stdout == "Sent 1 run, and news of 2 others and 1 experiment to origin.\n"
+    mlgit("experiment", "describe", "churn", "-m", "other")
+    (told,) = json.loads(mlgit("push", "--json").stdout).values()
+    assert (told["sent"], told["sent_news"]) == (0, {"experiments": 1})
+
+
 def test_a_note_is_written_in_gits_editor(showcase: Path) -> None:
     git("config", "core.editor", "sh -c 'echo edited >> \"$1\"' --", cwd=showcase)
     shown, code = on_terminal(PROGRAM, "note", "baseline")

@@ -82,6 +82,21 @@ def test_first_push_makes_the_branch_and_the_second_sends_news_only(
     git("fsck", "--strict", cwd=remote)
 
 
+def test_news_of_what_was_known_are_told_apart_from_new_runs(repo: Path, remote: Path) -> None:
+    other = clone(remote)
+    first = save_run(other, "second")
+    here = open_repository(other)
+    saved.annotate_experiment(here, "exp", "describe", {"text": "x"})
+    saved.annotate_experiment(here, "planned", "describe", {"text": "x"})
+    sync.push(here)
+    saved.annotate(here, [first], "note", {"text": "x"})
+    saved.annotate(here, [save_run(other, "third")], "note", {"text": "x"})
+    saved.annotate_experiment(here, "exp", "describe", {"text": "y"})
+    assert sync.unpushed(here) == 2
+    assert push(other) == Exchange("origin", sent=1, sent_news={"runs": 1, "experiments": 1})
+    assert pull(repo) == Exchange("origin", received=2, received_news={"experiments": 2})
+
+
 def test_a_clone_follows_by_init(remote: Path) -> None:
     other = clone(remote)
     assert sync.init(open_repository(other)).how == "followed"

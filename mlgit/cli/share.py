@@ -12,7 +12,7 @@ from mlgit.cli import complete, output
 from mlgit.cli.place import ledger, repository
 from mlgit.errors import RemoteFailed
 from mlgit.ledger import Repository, tagging
-from mlgit.ledger.sync import Cargo, Exchange, cargo, pull, push, sync
+from mlgit.ledger.sync import Cargo, Exchange, News, cargo, pull, push, sync
 from mlgit.ledger.tagging import Moved
 
 if TYPE_CHECKING:
@@ -104,10 +104,10 @@ class _Told:
     def runs(self, moved: Exchange) -> None:
         self._content |= moved._asdict()
         parts = []
-        if moved.received:
-            parts.append(f"received {output.counted(moved.received, 'run')} from {moved.remote}")
-        if moved.sent:
-            parts.append(f"sent {output.counted(moved.sent, 'run')} to {moved.remote}")
+        if told := _moved(moved.received, moved.received_news):
+            parts.append(f"received {told} from {moved.remote}")
+        if told := _moved(moved.sent, moved.sent_news):
+            parts.append(f"sent {told} to {moved.remote}")
         said = ", ".join(parts) or f"everything is up to date with {moved.remote}"
         self._say(said[0].upper() + said[1:] + ".")
 
@@ -147,6 +147,23 @@ class _Told:
                 "somebody else was faster; theirs and yours were both left as they are: "
                 "git ls-remote --tags",
             )
+
+
+def _moved(runs: int, news: News) -> str:
+    """Returns "2 runs, and news of 3 others and 1 experiment"; empty if nothing moved."""
+    of = [output.counted(count, _NOUNS[kind]) for kind, count in news.items()]
+    if runs and news.get("runs"):
+        of[0] = f"{news['runs']:,} other" + "s" * (news["runs"] != 1)
+    told = [output.counted(runs, "run")] if runs else []
+    return ", and ".join([*told, *([f"news of {' and '.join(of)}"] if of else [])])
+
+
+_NOUNS = {
+    "runs": "run",
+    "experiments": "experiment",
+    "models": "model",
+    "remotes": "data remote",
+}
 
 
 def _exchange(

@@ -27,18 +27,25 @@ from mlgit.ledger.append import (
     write_commit,
 )
 from mlgit.ledger.merge import check_incoming, union
-from mlgit.ledger.objects import Missing, Reader, Store
+from mlgit.ledger.objects import Missing, Reader, Store, lookup
 from mlgit.ledger.repository import GitFailed, Repository
 
 PUSHES = 20  # pushes in a row that others were faster than
 
 
+News = dict[str, int]
+"""Of how many other things something new is said, by the folder they lie in: "runs",
+"experiments", "models", "remotes"."""
+
+
 class Exchange(NamedTuple):
-    """What moved between here and a remote, in runs with something new about them."""
+    """What moved between here and a remote: how many runs, and what was said of others."""
 
     remote: str
     received: int = 0
     sent: int = 0
+    received_news: News = {}  # noqa: RUF012
+    sent_news: News = {}  # noqa: RUF012
 
 
 class Cargo(NamedTuple):
@@ -105,7 +112,8 @@ def pull(repository: Repository, remote: str | None = None, show: bool = False) 
         before = commit_at(reader, repository.ref)
         _fetch(repository, remote, show)
         _integrate(repository, reader, remote)
-        return Exchange(remote, received=_news(reader, before, commit_at(reader, repository.ref)))
+        runs, news = _news(reader, before, commit_at(reader, repository.ref))
+        return Exchange(remote, received=runs, received_news=news)
     finally:
         reader.close()
 
@@ -143,7 +151,9 @@ def _send(repository: Repository, remote: str | None, show: bool, fetch: bool) -
             theirs = commit_at(reader, repository.tracking_ref(remote))
             try:
                 known = None if _push(repository, remote, ours, show) == _NEW else theirs
-                return Exchange(remote, _news(reader, before, ours), _news(reader, known, ours))
+                received, heard = _news(reader, before, ours)
+                sent, told = _news(reader, known, ours)
+                return Exchange(remote, received, sent, heard, told)
             except _Behind as error:
                 refusal = error.message
             time.sleep(random.uniform(0, 0.05 * attempt))
@@ -185,7 +195,9 @@ def unpushed(repository: Repository) -> int | None:
         ours = commit_at(reader, repository.ref)
         if repository.remote is None or ours is None:
             return None
-        return _news(reader, commit_at(reader, repository.tracking_ref(repository.remote)), ours)
+        theirs = commit_at(reader, repository.tracking_ref(repository.remote))
+        runs, news = _news(reader, theirs, ours)
+        return runs + news.get("runs", 0)
     finally:
         reader.close()
 
@@ -214,14 +226,31 @@ def known_remote(repository: Repository, remote: str | None) -> str:
     raise NotFound("this repository has no git remote", "git remote add origin URL")
 
 
-def _news(reader: Reader, before: str | None, after: str | None) -> int:
-    """Returns in how many run folders the second ledger has something the first has not."""
+def _news(reader: Reader, before: str | None, after: str | None) -> tuple[int, News]:
+    """Returns how many runs only the second ledger has, and of what else it says more.
+
+    Where there was no ledger before, nothing was known of which it could say more.
+    """
     if after is None or before == after:
-        return 0
+        return 0, {}
     new = root_tree(reader, after)
     if before is None:
-        return sum(1 for _ in walk.run_folders(reader, new))
-    return sum(1 for _ in walk.changed_folders(reader, root_tree(reader, before), new))
+        return sum(1 for _ in walk.run_folders(reader, new)), {}
+    old = root_tree(reader, before)
+    changed = [folder.run_id for folder in walk.changed_folders(reader, old, new)]
+    told = sum(1 for _ in walk.find_folders(reader, old, changed))
+    news = {"runs": told} | {kind: _differing(reader, old, new, kind) for kind in _TOLD_OF}
+    return len(changed) - told, {kind: count for kind, count in news.items() if count}
+
+
+_TOLD_OF = ("experiments", "models", "remotes")
+
+
+def _differing(reader: Reader, old: str, new: str, folder: str) -> int:
+    """Returns how many entries of a folder the second tree has otherwise, or only it has."""
+    found = [lookup(reader, root, folder) for root in (old, new)]
+    before, after = (reader.tree(entry.sha) if entry and entry.is_tree else {} for entry in found)
+    return sum(before.get(name) != entry for name, entry in after.items())
 
 
 def _integrate(repository: Repository, reader: Reader, remote: str) -> bool:

@@ -343,5 +343,5 @@ def _not_started(cwd: Path, error: OSError) -> MlgitError:
     if not cwd.is_dir():
         return NotARepository(f"there is no folder {cwd}")
     if isinstance(error, FileNotFoundError):
-        return NotARepository("git is not installed", "install git 2.31 or later")
+        return NotARepository("git is not installed", "install git 2.34 or later")
     return NotARepository(f"git cannot be started in {cwd}: {error.strerror}")

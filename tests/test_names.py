@@ -158,6 +158,11 @@ def test_a_time_has_one_spelling(stamp: str) -> None:
         ),
         (names.remote_fact_file("s3-eu", ID), ("remote", "s3-eu", f"facts/{ID}.json")),
         (names.environment_file("a" * 64), ("environment", "a" * 64, "")),
+        (names.model_fact_file("team/churn", ID), ("model", "team/churn", f"facts/{ID}.json")),
+        (
+            names.profile_file(f"{'a' * 32}.dir", "b" * 64),
+            ("profile", f"{'a' * 32}.dir", f"{'b' * 64}.json"),
+        ),
         (names.MARK, ("mark", "", "")),
     ],
 )
@@ -188,7 +193,11 @@ def test_a_place_is_the_inverse_of_the_path(path: str, place: tuple[str, str, st
         f"experiments/{'a' * 241}/facts/x.json",
         "remotes/s3%2Deu/facts/x.json",
         "remotes/-o/facts/x.json",
-        "models/churn/facts/x.json",  # a later mlgit's
+        "models/%63hurn/facts/x.json",
+        f"profiles/{'a' * 31}/{'a' * 64}.json",
+        f"profiles/{'a' * 32}/{'a' * 63}.json",
+        f"profiles/../{'a' * 64}.json",
+        "monitors/churn/facts/x.json",  # a later mlgit's
     ],
 )
 def test_this_path_is_left_alone(path: str) -> None:

@@ -344,6 +344,11 @@ def matching(ledger: Ledger, name: str) -> list[str]:
         folders = walk.run_folders(ledger.reader, ledger.root, days)
         if ids := [folder.run_id for folder in folders if folder.run_id.startswith(text)]:
             return ids
+    return named(ledger, name)
+
+
+def named(ledger: Ledger, name: str) -> list[str]:
+    """Returns the ids of the runs with this name, newest first; see `matching`."""
     title = unicodedata.normalize("NFC", name)  # as it was stored
     ids, columns = ledger.index().columns([_ID, _EXPERIMENT, _DELETED, _NAME, _REPRODUCES])
     found = [i for i, stored in enumerate(columns[3]) if stored == title]

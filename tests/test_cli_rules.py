@@ -357,6 +357,17 @@ def test_news_of_runs_that_are_there_already_are_told(shared: Path) -> None:
     assert (told["sent"], told["sent_news"]) == (0, {"experiments": 1})
 
 
+def test_a_name_that_others_have_is_told(showcase: Path) -> None:
+    assert mlgit("rename", "boosted", "boosted").stderr == ""
+    done = mlgit("rename", "boosted", "baseline")
+    assert (done.exit_code, done.stderr) == (
+        0,
+        "Warning: 1 other run has this name too; by it alone none of them can be meant\n",
+    )
+    assert "2 runs are named 'baseline'" in mlgit("show", "baseline").stderr
+    assert "2 other runs have this name" in mlgit("rename", "typo", "baseline").stderr
+
+
 def test_a_note_is_written_in_gits_editor(showcase: Path) -> None:
     git("config", "core.editor", "sh -c 'echo edited >> \"$1\"' --", cwd=showcase)
     shown, code = on_terminal(PROGRAM, "note", "baseline")

@@ -106,8 +106,13 @@ def rename_command(run: str, name: str) -> None:
     """Give a run another name."""
     record = _find(run)
     name = names.run_name(name)
+    with open_ledger() as ledger:
+        others = [run_id for run_id in saved.named(ledger, name) if run_id != record.id]
     saved.annotate(repository(), [record.id], "rename", {"name": name})
     click.echo(f"Renamed {_shown(record)} to {output.clean(name)}.")
+    if others:
+        have = "1 other run has" if len(others) == 1 else f"{len(others):,} other runs have"
+        output.warn(f"{have} this name too; by it alone none of them can be meant")
 
 
 @click.command(

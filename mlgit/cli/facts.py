@@ -13,7 +13,7 @@ from mlgit.cli.place import find_run, repository
 from mlgit.cli.place import ledger as open_ledger
 from mlgit.errors import Invalid, MlgitError
 from mlgit.records import Run
-from mlgit.tracking.active import TEXT_LIMIT
+from mlgit.tracking.values import TEXT_LIMIT
 
 _run = click.argument("run", metavar="RUN", shell_complete=complete.runs)
 _runs = click.argument(

@@ -34,6 +34,8 @@ Examples:
 @click.option("-F", "--file", metavar="FILE", help="Read the note from a file; - is stdin.")
 def note_command(run: str, message: str | None, file: str | None) -> None:
     """Write the note of a run; it replaces the one before."""
+    if message is not None and file is not None:
+        raise click.UsageError("give the note with -m or with -F, not both")
     record = _find(run)
     if file is not None:
         message = _read(file)

@@ -96,6 +96,16 @@ def test_a_run_an_input_and_a_path_may_be_asked_about(study: Path) -> None:
         api.get_lineage("nothing.csv")
 
 
+def test_a_registered_version_is_the_model_it_names(study: Path) -> None:
+    assert mlgit("model", "register", "churn", "train").exit_code == 0
+    (model,) = api.get_lineage("train").downstream("model")
+    for x in ("churn@v1", "churn@latest", "models:/churn/1"):
+        assert [root.id for root in api.get_lineage(x).roots] == [model.id], x
+    assert names(api.get_lineage("churn@v1").upstream("run")) == ["train", "prepare"]
+    with pytest.raises(NotFound, match="v2"):
+        api.get_lineage("churn@v2")
+
+
 def test_a_file_of_a_model_is_found_wherever_it_lies(study: Path) -> None:
     weights = (study / "out/weights.bin").rename(study / "found-on-a-server.bin")
     up = api.get_lineage(weights, down=False)
@@ -205,6 +215,8 @@ def test_an_address_is_the_same_if_its_server_says_so(repo: Path, server: str) -
     logged("named", lambda: api.log_input(f"http://ada:pw@{server}/t.csv?token=1"))
     for x in (url, f"{url}?token=2", api.get_run("named").inputs[0], "t.csv"):
         assert sorted({*names(api.get_lineage(x).downstream("run"))}) == ["fetched", "named"], x
+    with pytest.raises(NotFound, match="no data and no run is called"):
+        api.get_lineage(f"http://{server}/other.csv")
     shown = mlgit("lineage", "named").stdout
     assert "address only" in shown and "pw" not in shown
     found = content("lineage", "lineage", url)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from mlgit import saved
-from mlgit.data import address, ingest, pointers
+from mlgit.data import ingest, pointers
 from mlgit.data.hashing import Hash
 from mlgit.data.state import open_state
 from mlgit.errors import NotFound
@@ -15,7 +15,6 @@ from mlgit.ledger import Repository
 from mlgit.lineage.collect import SHORT, LedgerSource
 from mlgit.lineage.graph import Node
 from mlgit.names import shown
-from mlgit.registry import api
 
 PREFIX = 6  # hex digits that a hash must be given with, at least
 _HASH = re.compile(rf"[0-9a-f]{{{PREFIX},32}}(\.(d(ir?)?)?)?")
@@ -40,7 +39,8 @@ def find(source: LedgerSource, text: str) -> list[Node]:
         return _on_disk(source, text, measured)
     kinds = ("run",) if text.startswith("@") else ("data", "run")
     meant = {kind: found for kind in kinds if (found := _KINDS[kind](source, text, True))}
-    if not meant and not text.startswith("@") and ("@" in text or colon):
+    is_version = ("@" in text or colon) and "://" not in text and not text.startswith("@")
+    if not meant and (is_version or text.startswith("models:")):
         return _version(source, text)
     if len(meant) > 1:
         choices = " or ".join(f"{kind}:{text}" for kind in meant)
@@ -74,8 +74,7 @@ def _data(source: LedgerSource, text: str, quiet: bool = False) -> list[Node]:
         if found:
             return list(source.data(found).values())
     path = _from_root(source.ledger.repository, text)
-    name = address.without_secrets(text) if address.is_address(text) else text
-    if found := source.called(name, path):
+    if found := source.called(_without_secrets(text), path):
         nodes = source.data(found)
         return [nodes[each] for each in found]
     if inside := source.within(path):
@@ -85,6 +84,15 @@ def _data(source: LedgerSource, text: str, quiet: bool = False) -> list[Node]:
     if _FILE.fullmatch(md5):
         return [_file(md5)]
     raise NotFound(f"no run used or made {shown(text)}", "list what they used: mlgit data ls")
+
+
+def _without_secrets(text: str) -> str:
+    """Returns an address as runs record it, and all else as it is."""
+    if "://" not in text:
+        return text
+    from mlgit.data import address  # loads what speaks http
+
+    return address.without_secrets(text)
 
 
 def _file(md5: str) -> Node:
@@ -111,6 +119,8 @@ _KINDS = {"run": _run, "data": _data, "code": _code, "stage": _stage}
 
 def _version(source: LedgerSource, text: str) -> list[Node]:
     """Returns the bytes of a registered version, as "churn@v2" or "models:/churn/2" names it."""
+    from mlgit.registry import api
+
     _, version = api.meant(source.ledger, text)
     if version.hash is None:
         raise NotFound(f"the git tag of {version.name} names no data")

@@ -32,10 +32,6 @@ if TYPE_CHECKING:
         WriteFailed,
         WrongState,
     )
-    from mlgit.lineage.api import (
-        Lineage,
-        get_lineage,
-    )
     from mlgit.reading import (
         Runs,
         SavedRun,
@@ -76,7 +72,6 @@ _ROOMS = {
         "Invalid MlgitError MlgitWarning NotARepository NotFound QueryError RemoteFailed "
         "Unreadable WriteFailed WrongState"
     ),
-    "mlgit.lineage.api": ("Lineage get_lineage"),
     "mlgit.reading": ("Runs SavedRun experiments get_run runs"),
     "mlgit.tracking.active": ("ActiveRun"),
     "mlgit.tracking.api": (
@@ -91,7 +86,6 @@ _ROOM_OF = {name: room for room, listed in _ROOMS.items() for name in listed.spl
 __all__ = [
     "ActiveRun",
     "Invalid",
-    "Lineage",
     "MlgitError",
     "MlgitWarning",
     "NotARepository",
@@ -106,7 +100,6 @@ __all__ = [
     "active_run",
     "end_run",
     "experiments",
-    "get_lineage",
     "get_run",
     "log_artifact",
     "log_artifacts",

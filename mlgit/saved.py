@@ -329,7 +329,7 @@ def find(ledger: Ledger, name: str) -> Run:
     if ids:
         raise several(name, ids)
     _, (known,) = ledger.index().columns([_NAME])
-    listing = "mlgit log; a run is saved when it ends, one that died by: mlgit recover"
+    listing = "mlgit log; a run that died is saved with: mlgit recover"
     raise NotFound(f"there is no run {names.shown(name)}", _nearest(name, known, listing))
 
 
@@ -374,10 +374,6 @@ def _find_by_rank(ledger: Ledger, name: str) -> Run:
     elif verb == "@best" and key.strip():
         field = query.parse_sort(key)[0].field
         found = select(ledger, where=f"{field} is not null", sort=key, limit=1)
-        if not found:
-            known = ledger.index().keys()
-            keys = [key for kind, key, _ in known if kind == field.kind]
-            raise NotFound(f"no run has {field}", _nearest(field.key, keys))
     else:
         raise NotFound(
             f"{names.shown(name)} names no run", "write @latest, or @best:metrics.rmse (the lowest)"
@@ -425,14 +421,19 @@ def history(ledger: Ledger, run: Run) -> History:
             whole = data.load(ledger.repository.data_store, pointer.md5)
             stored = stored if whole is None else whole
     found = histories.load(stored, path) if stored is not None else {}
-    for later in walk.run_facts(ledger.reader, ledger.root, run.id):
+    add_points(found, walk.run_facts(ledger.reader, ledger.root, run.id))
+    return found
+
+
+def add_points(history: History, facts: Iterable[Fact]) -> None:
+    """Adds to a history the points that facts brought later."""
+    for later in facts:
         if later.kind == "metrics":
             with contextlib.suppress(KeyError, AttributeError, Unreadable):  # as `fold` does
                 for key, points in history_of(later).items():
-                    known = found.setdefault(key, records.Points())
+                    known = history.setdefault(key, records.Points())
                     for point in histories.rows(points):
                         known.append(*point)
-    return found
 
 
 def stretches(ledger: Ledger, run: Run) -> list[Stretch]:
@@ -468,7 +469,13 @@ def artifacts(ledger: Ledger, run: Run) -> dict[str, bytes]:
             found[names.artifact_path(path)] = content
         except Invalid as error:
             raise Unreadable(f"in {folder}: {error.message}") from error
-    for later in walk.run_facts(ledger.reader, ledger.root, run.id):
+    return found | later_artifacts(walk.run_facts(ledger.reader, ledger.root, run.id))
+
+
+def later_artifacts(facts: Iterable[Fact]) -> dict[str, bytes]:
+    """Returns the small artifacts that facts brought later, by path."""
+    found: dict[str, bytes] = {}
+    for later in facts:
         if later.kind == "artifact":
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 content = base64.b64decode(later.data["base64"], validate=True)

@@ -18,7 +18,7 @@ ROOT = Path(mlgit.__file__).parent
 
 # From the ground up. Rooms on one floor do not know each other.
 FLOORS = [
-    ["errors"],
+    ["errors", "words"],
     ["names"],
     ["tags"],
     ["records", "query"],
@@ -43,6 +43,7 @@ DOORS = {
     "dvc_objects": {"data"},
     "jinja2": {"site"},
     "markdown_it": {"site"},
+    "pygments": {"site"},
     "altair": {"site"},
 }
 
@@ -69,6 +70,7 @@ INSIDE_FUNCTIONS = {
     ("mlgit.cli.share", "mlgit.remotes"): SLOW,
     ("mlgit.cli.share", "mlgit.transfer"): SLOW,
     ("mlgit.cli.show", "mlgit.artifacts"): SLOW,
+    ("mlgit.cli.site", "mlgit.site.build"): OPTIONAL,
     ("mlgit.data.address", "s3fs"): OPTIONAL,
     ("mlgit.registry.api", "mlgit.artifacts"): SLOW,
     ("mlgit.registry.api", "mlgit.data"): SLOW,
@@ -79,8 +81,6 @@ INSIDE_FUNCTIONS = {
     ("mlgit.cli.model_change", "mlgit.remotes"): SLOW,
     ("mlgit.cli.model_change", "mlgit.tracking.session"): SLOW,
     ("mlgit.cli.model_change", "mlgit.transfer"): SLOW,
-    ("mlgit.lineage.find", "mlgit.data"): SLOW,
-    ("mlgit.lineage.find", "mlgit.registry"): SLOW,
     ("mlgit.reading", "mlgit.artifacts"): SLOW,
     (
         "mlgit.tracking.active",

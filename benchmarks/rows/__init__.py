@@ -1,17 +1,6 @@
 """The rows of the table: a module for each kind of act, whose `rows` yields its lines."""
 
-from rows import (
-    data,
-    fetching,
-    importing,
-    listing,
-    points,
-    proof,
-    saving,
-    searching,
-    storing,
-    writing,
-)
+from rows import importing, listing, points, saving, searching, storing, writing
 
 ROWS = {
     "log": points,
@@ -21,7 +10,4 @@ ROWS = {
     "search": searching,
     "write": writing,
     "disk": storing,
-    "data": data,
-    "proof": proof,
-    "fetch": fetching,
 }

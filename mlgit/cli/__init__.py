@@ -39,6 +39,7 @@ _COMMANDS = {
     "restore": "facts",
     "experiment": "experiment",
     "model": "model",
+    "site": "site",
     "push": "share",
     "pull": "share",
     "sync": "share",

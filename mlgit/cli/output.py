@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import re
 import sys
 import time
@@ -13,17 +12,18 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from mlgit import names, query, saved
 from mlgit.ledger.index import Progress, flat_params
 from mlgit.records import Run, pack, run_document
 from mlgit.records.canonical import pack_number
+from mlgit.words import ABSENT, clean, clean_block, counted, listed, number, size, span
 
 if TYPE_CHECKING:
     from mlgit.data.traffic import Traffic
 
-ABSENT = "-"
+# Commands say `output.size`, whether it prints or only words.
+__all__ = ["ABSENT", "clean", "clean_block", "counted", "listed", "number", "size", "span"]
 
 
 def envelope(name: str, value: Any) -> None:
@@ -37,10 +37,8 @@ _ACTING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud8
 
 def as_json(value: Any, indent: int | None = None) -> str:
     """Returns readable JSON of which no character acts on a terminal."""
-    written = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    written = _ACTING.sub(lambda match: f"\\u{ord(match[0]):04x}", written)
-    # The library's own encoder is several times slower if it indents.
-    return written if indent is None else msgspec.json.format(written, indent=indent)
+    written = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    return _ACTING.sub(lambda match: f"\\u{ord(match[0]):04x}", written)
 
 
 def document(run: Run) -> dict[str, Any]:
@@ -94,17 +92,6 @@ def transfer(label: str) -> Callable[[Traffic], None]:
     return draw
 
 
-def number(value: float, digits: int = 6) -> str:
-    """Returns a number for people: six significant digits, and what is before the point.
-
-    >>> number(7.758715206809494), number(100.0), number(12345678.9), number(1e-7)
-    ('7.75872', '100', '12345679', '1e-07')
-    """
-    if isinstance(value, int):
-        return str(value)
-    return f"{value:.0f}" if 10**digits <= abs(value) < 10**12 else f"{value:.{digits}g}"
-
-
 def text(value: Any) -> str:
     """Returns any stored value for people, on one line without control characters."""
     if value is None:
@@ -118,22 +105,6 @@ def text(value: Any) -> str:
     return clean(value)
 
 
-_JOINERS = "\u200c\u200d"  # not printable for Python, but "👩‍🔬" and Persian words need them
-
-
-def clean(value: str) -> str:
-    """Returns a text on one line, without characters that would act on the terminal."""
-    if value.isprintable():
-        return value
-    joined = " ".join(value.split())
-    return "".join(char if char.isprintable() or char in _JOINERS else "\ufffd" for char in joined)
-
-
-def clean_block(value: str) -> str:
-    """Returns a text of several lines without characters that would act on the terminal."""
-    return "\n".join(clean(line.expandtabs()) if line else "" for line in value.splitlines())
-
-
 def moment(stamp: str, form: str = "%Y-%m-%d %H:%M") -> str:
     """Returns a stored time in the local time zone, to the minute."""
     return time.strftime(form, time.localtime(names.seconds(stamp)))
@@ -144,57 +115,6 @@ def elapsed(run: Run) -> float | None:
     if run.status == "running":
         return max(0.0, time.time() - names.seconds(run.started) - (run.paused or 0))
     return run.duration
-
-
-def span(seconds: float | None) -> str:
-    """Returns a duration for people.
-
-    >>> span(0.0123), span(59.94), span(61), span(3 * 3600), span(200_000)
-    ('12 ms', '59.9 s', '1 min 1 s', '3 h', '2 d 7 h')
-    """
-    if seconds is None:
-        return ABSENT
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{math.floor(seconds * 10) / 10:g} s"
-    whole = int(seconds)
-    for size, unit, rest_size, rest_unit in _UNITS:
-        if whole >= size:
-            rest = whole % size // rest_size
-            return f"{whole // size} {unit}" + (f" {rest} {rest_unit}" if rest else "")
-    raise AssertionError
-
-
-_UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
-
-
-def size(count: int) -> str:
-    """Returns a number of bytes for people.
-
-    >>> size(25), size(1_333_519)
-    ('25 B', '1.3 MB')
-    """
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}"
-    return f"{count} B"
-
-
-def counted(count: int, thing: str) -> str:
-    """Returns a number with its noun.
-
-    >>> counted(1, "run"), counted(1200, "run")
-    ('1 run', '1,200 runs')
-    """
-    return f"{count:,} {thing}" + "s" * (count != 1)
-
-
-def listed(things: Iterable[str], limit: int = 8) -> str:
-    """Returns names for a message, not more of them than one reads."""
-    every = list(things)
-    more = f" and {len(every) - limit} more" if len(every) > limit else ""
-    return ", ".join(every[:limit]) + more
 
 
 def leaves(value: dict[str, Any]) -> dict[str, Any]:

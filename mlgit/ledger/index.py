@@ -21,28 +21,37 @@ from mlgit.errors import Unreadable
 from mlgit.ledger import pointers, walk
 from mlgit.ledger.objects import Reader
 from mlgit.ledger.repository import Repository
-from mlgit.query import ATTRIBUTES, Field
+from mlgit.query import ATTRIBUTES, PARTS, Field
 
-FORMAT = 3
+FORMAT = 2
 _ATTRIBUTES = (*ATTRIBUTES, "deleted")
 _SCHEMA = f"""
 create table meta (key text primary key, value text);
 create table run (number integer primary key, {", ".join(f'"{name}"' for name in _ATTRIBUTES)});
 create unique index run_id on run (id);
-create index run_parent on run (parent) where parent is not null;
 create table field (number integer primary key, kind text, key text, unique (kind, key));
 create table value (field integer, run integer, value, primary key (field, run)) without rowid;
 create table metric (field integer, run integer, "last", "min", "max", "step", "count",
                      primary key (field, run)) without rowid;
 create table problem (path text primary key, message text);
 {pointers.SCHEMA}"""
-_PARTS = ("last", "min", "max", "step", "count")
 
 Progress = Callable[[int, int], None]  # runs done, runs in all
 
 
 Row = tuple[Any, ...]
 T = TypeVar("T")
+
+
+class Table(NamedTuple):
+    """All that the index holds of the runs, for who shows all of it; newest first."""
+
+    ids: list[str]
+    attributes: dict[str, list[Any]]
+    """Of each attribute one list, alike in order with the ids; None where a run has none."""
+    values: dict[tuple[str, str], dict[int, Any]]
+    """By kind ("param", "metric", "tag") and key the values of the runs that have one, by
+    position; of a metric its `PARTS` as a tuple."""
 
 
 class Index:
@@ -76,6 +85,10 @@ class Index:
         A value that a run does not have is None. Runs come in no particular order.
         """
         return self._ask(lambda db: _columns(db, fields))
+
+    def table(self) -> Table:
+        """Returns every value of every run."""
+        return self._ask(_table)
 
     def keys(self) -> list[tuple[str, str, int]]:
         """Returns every param, metric and tag key in use: kind, key, number of runs."""
@@ -185,7 +198,7 @@ class _News(NamedTuple):
             (self._field("tag", key), number, value) for key, value in run.tags.items()
         )
         self.metrics.extend(
-            (self._field("metric", key), number, *(_stored(getattr(m, p)) for p in _PARTS))
+            (self._field("metric", key), number, *(_stored(getattr(m, p)) for p in PARTS))
             for key, m in run.metrics.items()
         )
         self.pointers.extend((number, *row) for row in pointers.rows_of(run))
@@ -257,9 +270,31 @@ def _columns(db: sqlite3.Connection, fields: Sequence[Field]) -> tuple[list[str]
             f'select run, "{name}" from {table} where field = {number}', (field.kind, field.key)
         )
         for run, value in cells:
-            column[position[run]] = json.loads(value) if type(value) is bytes else value
+            column[position[run]] = _loaded(value)
         found.append(column)
     return ids, found
+
+
+def _table(db: sqlite3.Connection) -> Table:
+    every = ", ".join(map(_quoted, _ATTRIBUTES))
+    rows = db.execute(f"select number, {every} from run order by id desc").fetchall()
+    columns = [[row[place] for row in rows] for place in range(1 + len(_ATTRIBUTES))]
+    numbers, attributes = columns[0], dict(zip(_ATTRIBUTES, columns[1:], strict=True))
+    position = {number: index for index, number in enumerate(numbers)}
+    fields = {number: (kind, key) for number, kind, key in db.execute("select * from field")}
+    values: dict[tuple[str, str], dict[int, Any]] = {}
+    for field, run, value in db.execute("select field, run, value from value"):
+        found = values.setdefault(fields[field], {})
+        found[position[run]] = _loaded(value)
+    parts = ", ".join(map(_quoted, PARTS))
+    for field, run, *summary in db.execute(f"select field, run, {parts} from metric"):
+        found = values.setdefault(fields[field], {})
+        found[position[run]] = tuple(map(_loaded, summary))
+    return Table(attributes["id"], attributes, values)
+
+
+def _loaded(value: Any) -> Any:
+    return json.loads(value) if type(value) is bytes else value
 
 
 def _quoted(name: str) -> str:

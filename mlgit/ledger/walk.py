@@ -7,6 +7,7 @@ three thousand.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple, TypeVar
@@ -279,45 +280,34 @@ def named_facts(reader: Reader, root: str, top: str) -> dict[str, list[records.F
     "remotes". Those that cannot be read are left out, as `doctor` tells.
     """
     found: dict[str, list[records.Fact]] = {}
-    for owner, fact in _named(reader, root, top):
-        if isinstance(fact, records.Fact):
-            found.setdefault(owner, []).append(fact)
-    return found
-
-
-def bad_facts(reader: Reader, root: str, top: str) -> Iterator[Problem]:
-    """Yields the facts about named things that cannot be read; see `named_facts`."""
-    for _, fact in _named(reader, root, top):
-        if isinstance(fact, Problem):
-            yield fact
-
-
-def _named(reader: Reader, root: str, top: str) -> Iterator[tuple[str, records.Fact | Problem]]:
-    files = []
-    for path, entry in list_files(reader, root, top):
+    files = list(list_files(reader, root, top))
+    limit = records.SIZE_LIMITS["fact"]
+    contents = reader.find_many((entry.sha for _, entry in files), limit)
+    for (path, entry), content in zip(files, contents, strict=True):
         place = names.place(f"{top}/{path}")
         holder, _, name = place.part.partition("/")
-        if f"{place.kind}s" == top and holder == _FACTS and _is_fact(name):
-            files.append((f"{top}/{path}", place.owner, name, entry))
-    limit = records.SIZE_LIMITS["fact"]
-    wanted = (entry.sha if entry.is_file else "-" for *_, entry in files)
-    for (path, owner, name, _), content in zip(files, reader.find_many(wanted, limit), strict=True):
-        try:
-            fact = records.load_fact(_content(content, path), path)
-            if name != f"{fact.id}.json":
-                raise Unreadable(f"{path} is damaged: it is another fact")
-            yield owner, fact
-        except Unreadable as error:
-            yield owner, Problem(path, error.message)
+        if f"{place.kind}s" != top or holder != _FACTS or not _is_fact(name):
+            continue
+        if isinstance(content, Object) and entry.is_file:
+            with contextlib.suppress(Unreadable):
+                fact = records.load_fact(content.data, path)
+                if name == f"{fact.id}.json":
+                    found.setdefault(place.owner, []).append(fact)
+    return found
 
 
 def run_facts(reader: Reader, root: str, run_id: str) -> list[records.Fact]:
     """Returns the readable facts about one run, oldest first."""
-    trees = list(reader.trees(folder.sha for folder in find_folders(reader, root, [run_id])))
-    facts = [
-        facts for facts, _ in _load_facts(reader, [names.run_folder(run_id)] * len(trees), trees)
-    ]
-    return facts[0] if facts else []
+    for folder in find_folders(reader, root, [run_id]):
+        return facts_in(reader, folder)
+    return []
+
+
+def facts_in(reader: Reader, folder: Folder) -> list[records.Fact]:
+    """Returns the readable facts in a run's folder, oldest first."""
+    trees = list(reader.trees([folder.sha]))
+    ((facts, _),) = _load_facts(reader, [names.run_folder(folder.run_id)], trees)
+    return facts
 
 
 def stray(repository: Repository, root: str) -> Iterator[Problem]:

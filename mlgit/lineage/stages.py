@@ -45,8 +45,7 @@ class Stage(NamedTuple):
 
 
 class Pipelines(NamedTuple):
-    stages: dict[str, Stage]
-    """By id."""
+    stages: list[Stage]
     problems: list[str]
     """What could not be read, for people."""
 
@@ -127,7 +126,7 @@ def _parsed(rows: Iterable[tuple[str, str, int]]) -> Pipelines:
             digest = hashlib.sha256(identity.encode()).hexdigest()[:20]
             ends = [_placed(tracked, posixpath.dirname(lock)) for tracked in (inputs, outputs)]
             found.setdefault(digest, Stage(digest, title, lock, commit, *ends))
-    return Pipelines(found, list(problems))
+    return Pipelines(list(found.values()), list(problems))
 
 
 def _placed(tracked: list[Any], folder: str) -> list[Tracked]:

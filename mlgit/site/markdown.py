@@ -1,0 +1,170 @@
+"""Notes and descriptions: Markdown to HTML in which nothing of the writer's ever runs.
+
+The `js-default` preset has no raw HTML; links go to http, https, mail and places of this
+site, and pictures from elsewhere become links, because a page asks nobody for anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from markupsafe import Markup
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import get_lexer_by_name
+
+LIMIT = 128 * 1024  # characters; more is shown as it was written
+
+RunUrl = Callable[[str], str | None]
+"""Returns where the run with this id, or beginning of one, has its page."""
+
+_RUN = re.compile(r"(?<![0-9a-z])[0-7][0-9a-hjkmnp-tv-z]{9,25}(?![0-9a-z])")
+_SAFE_LINK = re.compile(r"(https?:|mailto:|#)", re.IGNORECASE)
+
+
+def to_html(text: str, run_url: RunUrl = lambda text: None) -> Markup:
+    """Returns a text as HTML; the ids of runs in it are links to their pages."""
+    if len(text) > LIMIT:
+        return Markup("<pre>{}</pre>").format(text)
+    try:
+        return Markup(_parser().render(text, {"run_url": run_url}))
+    except RecursionError:  # a hundred thousand brackets
+        return Markup("<pre>{}</pre>").format(text)
+
+
+@cache
+def _parser() -> MarkdownIt:
+    options = {"linkify": False, "maxNesting": 40, "highlight": _highlight}
+    parser = MarkdownIt("js-default", options)
+    # Not the library's own answer: a relative link could lead anywhere on whatever host.
+    parser.validateLink = lambda url: bool(_SAFE_LINK.match(url.strip()))  # type: ignore[method-assign]
+    parser.core.ruler.push("runs", _link_runs)
+    parser.core.ruler.push("tasks", _draw_tasks)
+    parser.core.ruler.push("cells", _align_by_class)
+    parser.add_render_rule("heading_open", _heading_open)
+    parser.add_render_rule("heading_close", _heading_close)
+    parser.add_render_rule("image", _image)
+    parser.add_render_rule("link_open", _link_open)
+    parser.add_render_rule("table_open", _table_open)
+    parser.add_render_rule("table_close", _table_close)
+    return parser
+
+
+_LANGUAGES = {
+    *("python", "py", "json", "yaml", "toml", "ini", "bash", "sh", "shell", "console", "sql"),
+    *("diff", "r", "julia", "javascript", "js", "c", "cpp", "rust", "go", "java"),
+}
+_HIGHLIGHTED = 20_000  # characters; some of Pygments's rules take long over hostile text
+
+
+def _highlight(code: str, language: str, attributes: str) -> str:
+    if language not in _LANGUAGES or len(code) > _HIGHLIGHTED:
+        return ""
+    return str(highlight(code, get_lexer_by_name(language), HtmlFormatter(nowrap=True)))
+
+
+_TASK = re.compile(r"\[([ xX])\] ")
+
+
+def _draw_tasks(state: Any) -> None:
+    """Draws the boxes of a task list, which are not to be ticked on a page."""
+    tokens = state.tokens
+    for place, block in enumerate(tokens[2:], 2):
+        if block.type != "inline" or tokens[place - 2].type != "list_item_open":
+            continue
+        first = block.children[0] if block.children else None
+        if first and first.type == "text" and (match := _TASK.match(first.content)):
+            box = "\u2610" if match[1] == " " else "\u2611"
+            first.content = f"{box} {first.content[match.end() :]}"
+            tokens[place - 2].attrSet("class", "task")
+
+
+def _align_by_class(state: Any) -> None:
+    """Aligns cells by a class, because a page allows no style of its own."""
+    for token in state.tokens:
+        style = token.attrs.pop("style", None) if token.type in ("th_open", "td_open") else None
+        if style:
+            token.attrs["class"] = str(style).replace("text-align:", "align-")
+
+
+def _link_runs(state: Any) -> None:
+    """Makes links of the ids of runs in plain text."""
+    run_url: RunUrl = state.env["run_url"]
+    for block in state.tokens:
+        if block.type != "inline" or not block.children:
+            continue
+        children: list[Token] = []
+        depth = 0
+        for token in block.children:
+            depth += {"link_open": 1, "link_close": -1}.get(token.type, 0)
+            plain = token.type in ("text", "code_inline") and not depth
+            children += _linked(token, run_url) if plain else [token]
+        block.children = children
+
+
+def _linked(token: Token, run_url: RunUrl) -> list[Token]:
+    found: list[Token] = []
+    end = 0
+    for match in _RUN.finditer(token.content):
+        url = run_url(match[0])
+        if url is None or (token.type == "code_inline" and match[0] != token.content):
+            continue
+        if before := token.content[end : match.start()]:
+            found.append(_text(token, before))
+        found += [
+            Token("link_open", "a", 1, attrs={"href": url, "class": "run"}, meta={"ours": True}),
+            _text(token, match[0]),
+            Token("link_close", "a", -1),
+        ]
+        end = match.end()
+    if not found:
+        return [token]
+    rest = token.content[end:]
+    return [*found, _text(token, rest)] if rest else found
+
+
+def _text(like: Token, content: str) -> Token:
+    return Token(like.type, like.tag, 0, content=content, markup=like.markup)
+
+
+def _heading_open(
+    renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any
+) -> str:
+    return f"<h{_level(tokens[index])}>"
+
+
+def _heading_close(
+    renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any
+) -> str:
+    return f"</h{_level(tokens[index])}>\n"
+
+
+def _level(token: Token) -> int:
+    """Puts the headings of a note below those of the page."""
+    return min(6, int(token.tag[1]) + 2)
+
+
+def _table_open(*_: Any) -> str:
+    return '<div class="scroll"><table>\n'
+
+
+def _table_close(*_: Any) -> str:
+    return "</table></div>\n"
+
+
+def _image(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    token = tokens[index]
+    alt = renderer.renderInlineAsText(token.children or [], options, env) or "picture"
+    source = str(token.attrs.get("src", ""))
+    return str(Markup('<a href="{}" rel="noreferrer">{}</a>').format(source, alt))
+
+
+def _link_open(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    if not tokens[index].meta.get("ours"):
+        tokens[index].attrs["rel"] = "noreferrer"
+    return str(renderer.renderToken(tokens, index, options, env))

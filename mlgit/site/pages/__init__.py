@@ -1,0 +1,21 @@
+"""The pages: for each kind a module whose `units` says what files there are and how they are made.
+
+Pure but for what a unit reads when it is made. A new kind of page is a new file here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlgit.site.gather import Site
+from mlgit.site.pages import about, assets, deleted, experiment, home, run, runs
+from mlgit.site.whole import Source
+from mlgit.site.write import Unit
+
+KINDS = (assets, home, experiment, runs, run, deleted, about)
+
+
+def units(site: Site, source: Source) -> Iterator[Unit]:
+    """Yields everything the site consists of, with a key for all that each depends on."""
+    for kind in KINDS:
+        yield from kind.units(site, source)

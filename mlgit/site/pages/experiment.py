@@ -1,0 +1,123 @@
+"""The page of an experiment: its runs as a table, the best of them, its curves and its notes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+from mlgit.site import goals, markdown, tables, urls
+from mlgit.site.gather import Experiment, Site
+from mlgit.site.pages import common, ranking
+from mlgit.site.whole import Source
+from mlgit.site.write import Unit
+
+STATIC_ROWS = 60  # of the table without JavaScript
+LEADERS = 8
+_PARAMS = 4  # of a leader
+
+
+def units(site: Site, source: Source) -> Iterator[Unit]:
+    """Yields a unit for every experiment, and one for each of its other names."""
+    for experiment in site.experiments:
+        runs = [site.folders[row] for row in experiment.rows]
+        facts = experiment._replace(rows=[], gone=[])
+        gone = [site.table.ids[row] for row in experiment.gone]
+        key = common.key("experiment", site.title, facts, runs, gone)
+        yield Unit(f"experiment/{experiment.names[0]}", key, partial(_files, site, experiment))
+        for name in experiment.names[1:]:
+            key = common.key("moved", site.title, experiment.title, experiment.url)
+            yield Unit(f"experiment/{name}", key, partial(_moved, site, name, experiment))
+
+
+def _moved(site: Site, name: str, experiment: Experiment) -> Iterator[tuple[str, bytes]]:
+    url = urls.experiment(name)
+    yield common.page(site, "moved.html", url, name, experiment=experiment)
+
+
+def _files(site: Site, experiment: Experiment) -> Iterator[tuple[str, bytes]]:
+    stored = experiment.names[0]
+    metric = ranking.primary(site, experiment.rows)
+    table = tables.build(site, experiment.rows, True, metric)
+    if experiment.rows:
+        name = f"experiment/{urls.slug(stored)}"
+        yield urls.experiment_data(stored), common.script(name, tables.data(table))
+        yield urls.experiment_csv(stored), tables.as_csv(table)
+    context = _context(site, experiment, table, metric)
+    yield common.page(site, "experiment.html", experiment.url, experiment.title, **context)
+
+
+class Leader(NamedTuple):
+    ranked: ranking.Ranked
+    share: float
+    """How long its bar is, from 0 to 1."""
+    params: list[tuple[str, Any]]
+
+
+def _context(
+    site: Site, experiment: Experiment, table: tables.Table, metric: str | None
+) -> dict[str, Any]:
+    statuses = Counter(site.table.attributes["status"][row] for row in experiment.rows)
+    stored = experiment.names[0]
+    return {
+        "experiment": experiment,
+        "description": markdown.to_html(experiment.description, partial(_run_url, site))
+        if experiment.description
+        else None,
+        "statuses": statuses,
+        "table": table,
+        "static": static_rows(site, table),
+        "metric": metric,
+        "goal": goals.goal(metric) if metric else None,
+        "leaders": _leaders(site, experiment, table, metric) if metric else [],
+        "gone": [common.link(site, row) for row in experiment.gone],
+        "data_name": f"experiment/{urls.slug(stored)}",
+        "data_url": urls.experiment_data(stored),
+        "csv_url": urls.experiment_csv(stored),
+    }
+
+
+def _run_url(site: Site, text: str) -> str | None:
+    row = site.find(text)
+    return None if row is None else f"../{urls.run(site.table.ids[row])}"
+
+
+class StaticRow(NamedTuple):
+    link: common.RunLink
+    cells: list[Any]
+
+
+def static_rows(site: Site, table: tables.Table) -> list[StaticRow]:
+    """Returns the first rows as the page has them without JavaScript."""
+    columns = [table.columns[place] for place in table.shown]
+    return [
+        StaticRow(common.link(site, row), [column.values[place] for column in columns])
+        for place, row in enumerate(table.rows[:STATIC_ROWS])
+    ]
+
+
+def _leaders(site: Site, experiment: Experiment, table: tables.Table, metric: str) -> list[Leader]:
+    ranked = ranking.ranked(site, experiment.rows, metric)
+    if len(ranked) < 2:
+        return []
+    # Bars from the worst of all: zero is not where most metrics begin.
+    best, worst = ranked[0].value, ranked[-1].value
+    place = {row: index for index, row in enumerate(table.rows)}
+    varying = [
+        column
+        for column in table.columns
+        if column.field.kind == "param"
+        and column.varies
+        and not any(isinstance(value, dict) for value in column.values)
+    ]
+    leaders = []
+    for each in ranked[:LEADERS]:
+        share = (worst - each.value) / (worst - best) if worst != best else 1.0
+        params = [
+            (column.field.key, value)
+            for column in varying
+            if (value := column.values[place[each.row]]) is not None
+        ]
+        leaders.append(Leader(each, share, params[:_PARAMS]))
+    return leaders

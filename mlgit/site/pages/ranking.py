@@ -1,0 +1,47 @@
+"""Which runs are the best by the metric that an experiment is about."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from mlgit.saved import SYSTEM
+from mlgit.site import goals
+from mlgit.site.gather import Site
+from mlgit.site.pages import common
+
+
+class Ranked(NamedTuple):
+    row: int
+    value: float
+    link: common.RunLink
+
+
+def metrics(site: Site, rows: Sequence[int]) -> list[tuple[str, int]]:
+    """Returns the metrics of some runs with the number of runs that have each."""
+    here = set(rows)
+    found = []
+    for (kind, key), values in site.table.values.items():
+        if kind == "metric" and not key.startswith(SYSTEM):
+            count = sum(row in here for row in values)
+            if count:
+                found.append((key, count))
+    return found
+
+
+def primary(site: Site, rows: Sequence[int]) -> str | None:
+    """Returns the metric that these runs are ranked by, if one's name tells which way is better."""
+    return goals.primary(metrics(site, rows))
+
+
+def ranked(site: Site, rows: Sequence[int], metric: str) -> list[Ranked]:
+    """Returns the runs by the last value of a metric, the best first; the earlier of equals."""
+    values = site.table.values[("metric", metric)]
+    sign = -1 if goals.goal(metric) == "max" else 1
+    found = [
+        (sign * value, -row, row, value)
+        for row in rows
+        if row in values and math.isfinite(value := values[row][0])
+    ]
+    return [Ranked(row, value, common.link(site, row)) for _, _, row, value in sorted(found)]

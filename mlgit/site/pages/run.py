@@ -1,0 +1,311 @@
+"""The page of a run: everything it recorded, and its data for charts and comparisons."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import msgspec
+from markupsafe import Markup
+
+from mlgit import names
+from mlgit.ledger.index import flat_params
+from mlgit.ledger.walk import Problem
+from mlgit.query import PARTS
+from mlgit.records import Fact, Metric, Pointer, Points, Run
+from mlgit.records.history import reduce
+from mlgit.saved import SYSTEM
+from mlgit.site import markdown, patch, previews, svg, tables, urls
+from mlgit.site.gather import Site
+from mlgit.site.pages import common
+from mlgit.site.whole import Source, Whole
+from mlgit.site.write import Unit
+
+CONSOLE = "console.txt"
+CURVE_POINTS = 250  # of one curve in the data; fewer where there are many curves
+ALL_POINTS = 3000
+_CURVE_DIGITS = 7  # of a point in the data; the whole number is in the ledger
+
+
+def units(site: Site, source: Source) -> Iterator[Unit]:
+    """Yields a unit for every run, deleted ones too."""
+    around = _around(site)
+    for row, folder in enumerate(site.folders):
+        neighbours = around[row]
+        key = common.key("run", folder.sha, site.title, site.deleted[row], neighbours)
+        yield Unit(f"run/{folder.run_id}", key, partial(_files, site, source, row, neighbours))
+
+
+class Around(NamedTuple):
+    """What a run's page says of others."""
+
+    experiment: str
+    url: str
+    newer: str | None
+    older: str | None
+    parent: tuple[str, str] | None
+    """Id and label."""
+    parts: list[tuple[str, str, str]]
+    """Of the runs whose parent it is: id, label, status; the newest first."""
+
+
+_PARTS_SHOWN = 200
+
+
+def _around(site: Site) -> list[Around]:
+    ids = site.table.ids
+    position = {run_id: row for row, run_id in enumerate(ids)}
+    newer: dict[int, str] = {}
+    older: dict[int, str] = {}
+    for experiment in site.experiments:
+        for first, second in pairwise(experiment.rows):
+            newer[second], older[first] = ids[first], ids[second]
+    parts: dict[int, list[tuple[str, str, str]]] = {}
+    parents: dict[int, tuple[str, str]] = {}
+    for row, parent in enumerate(site.table.attributes["parent"]):
+        above = position.get(parent)
+        if above is not None and not site.deleted[row]:
+            status = site.table.attributes["status"][row]
+            parts.setdefault(above, []).append((ids[row], site.label(row), status))
+            parents[row] = (ids[above], site.label(above))
+    return [
+        Around(
+            experiment=site.experiment(row).title,
+            url=site.experiment(row).url,
+            newer=newer.get(row),
+            older=older.get(row),
+            parent=parents.get(row),
+            parts=parts.get(row, [])[:_PARTS_SHOWN],
+        )
+        for row in range(len(ids))
+    ]
+
+
+def _files(site: Site, source: Source, row: int, around: Around) -> Iterator[tuple[str, bytes]]:
+    whole = source.whole(site.folders[row])
+    url = urls.run(site.table.ids[row])
+    if isinstance(whole, Problem):  # damaged between gathering and now
+        yield common.page(site, "missing.html", url, "A run", problem=whole.message)
+        return
+    run = whole.run
+    shown = [previews.preview(source, whole, pointer) for pointer in _artifacts(run)]
+    for each in shown:
+        if each.file:
+            yield each.file
+    if whole.environment is not None and run.environment:
+        content = _environment(whole.environment)
+        name = f"environment/{run.environment}"
+        yield urls.environment_data(run.environment), common.script(name, content)
+    yield urls.run_data(run.id), common.script(f"run/{run.id}", _data(whole, around))
+    context = _context(site, source, whole, around, shown)
+    context["deleted"] = site.deleted[row]
+    yield common.page(site, "run.html", url, run.name or run.id[:10], **context)
+
+
+def _artifacts(run: Run) -> list[Pointer]:
+    hidden = ("history",)
+    return [p for p in run.outputs if p.kind not in hidden and p.path != CONSOLE]
+
+
+# --- what the page shows -----------------------------------------------------------------
+
+
+class MetricRow(NamedTuple):
+    key: str
+    metric: Metric
+    picture: Markup
+    extent: tuple[str, str, str, str]
+    reduced: bool
+
+
+def _context(
+    site: Site, source: Source, whole: Whole, around: Around, shown: list[previews.Preview]
+) -> dict[str, Any]:
+    run = whole.run
+    here = [_metric(key, whole) for key in run.metrics]
+    mine = [metric for metric in here if not metric.key.startswith(SYSTEM)]
+    code = source.patch(run)
+    console = whole.files.get(CONSOLE)
+    to_run = partial(_run_url, site)
+    return {
+        "run": run,
+        "around": around,
+        "params": [(key, value) for key, value in flat_params(run.params) if not _inner(value)],
+        "metrics": mine,
+        "curves": [metric for metric in mine if metric.picture],
+        "system": [metric for metric in here if metric.key.startswith(SYSTEM)],
+        "note": markdown.to_html(run.note, to_run) if run.note else None,
+        "inputs": run.inputs,
+        "artifacts": shown,
+        "code": patch.parse(code.text) if code else None,
+        "code_cut": bool(code and code.cut),
+        "command_line": _command(run),
+        "console": console.decode(errors="replace") if console else None,
+        "environment": whole.environment,
+        "machine": _machine(whole.environment or {}),
+        "packages": _packages(whole.environment or {}),
+        "facts": [_told(fact) for fact in whole.facts],
+        "problems": whole.problems,
+        "data_url": urls.run_data(run.id),
+        "folder": names.run_folder(run.id),
+    }
+
+
+def _inner(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value)
+
+
+def _run_url(site: Site, text: str) -> str | None:
+    row = site.find(text)
+    return None if row is None else f"../{urls.run(site.table.ids[row])}"
+
+
+def _metric(key: str, whole: Whole) -> MetricRow:
+    metric = whole.run.metrics[key]
+    points = whole.history.get(key)
+    if points is None or len(points) < 2:
+        return MetricRow(key, metric, Markup(""), ("", "", "", ""), False)
+    return MetricRow(key, metric, svg.curve(points), svg.extent(points), points.reduced)
+
+
+def _command(run: Run) -> str | None:
+    if not run.source.entry:
+        return None
+    return " ".join(["python", shlex.quote(run.source.entry), *map(shlex.quote, run.source.argv)])
+
+
+def _machine(environment: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns what the run ran on, as far as it says so in the way that we do."""
+    found = {key: value for key, value in environment.items() if isinstance(value, dict)}
+    python, platform, hardware = (found.get(key, {}) for key in ("python", "platform", "hardware"))
+    memory = hardware.get("memory")
+    gpus = hardware.get("gpus") if isinstance(hardware.get("gpus"), list) else []
+    rows = [
+        ("Python", _words(python, "implementation", "version")),
+        ("System", _words(platform, "system", "release", "machine")),
+        ("Processor", _words(hardware, "cpu")),
+        ("Cores", _words(hardware, "cores")),
+        ("Memory", f"{memory / 1e9:.1f} GB" if isinstance(memory, int) else ""),
+        ("GPU", ", ".join(str(gpu.get("name")) for gpu in gpus or () if isinstance(gpu, dict))),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _words(part: dict[str, Any], *keys: str) -> str:
+    return " ".join(str(part[key]) for key in keys if part.get(key) is not None)
+
+
+def _packages(environment: dict[str, Any]) -> list[tuple[str, str]]:
+    found = environment.get("packages")
+    if not isinstance(found, dict):
+        return []
+    return sorted((str(name), str(version)) for name, version in found.items())
+
+
+class Told(NamedTuple):
+    """One later fact, as a sentence."""
+
+    time: str
+    by: str
+    what: str
+    detail: str
+
+
+def _told(fact: Fact) -> Told:
+    data = {key: value for key, value in fact.data.items() if isinstance(value, str)}
+    key, value = data.get("key", ""), data.get("value", "")
+    what, detail = {
+        "note": ("wrote the note", data.get("text", "")),
+        "tag": ("tagged", f"{key}={value}" if value else key),
+        "untag": ("removed the tag", key),
+        "rename": ("renamed it to", data.get("name", "")),
+        "delete": ("deleted the run", ""),
+        "restore": ("restored the run", ""),
+        "params": ("added params", ""),
+        "metrics": ("added metrics", ""),
+        "artifact": ("added an artifact", ""),
+        "input": ("added an input", ""),
+        "resume": ("took the run up again", data.get("status", "")),
+    }.get(fact.kind, (f"said: {fact.kind}", ""))
+    return Told(fact.time, fact.by.name, what, detail)
+
+
+# --- what scripts read -------------------------------------------------------------------
+
+
+def _data(whole: Whole, around: Around) -> bytes:
+    run = whole.run
+    return msgspec.json.encode(
+        {
+            "id": run.id,
+            "name": run.name,
+            "experiment": around.experiment,
+            "status": run.status,
+            "started": run.started,
+            "duration": run.duration,
+            "by": run.by.name,
+            "note": run.note,
+            "params": {
+                key: tables.encode(value)
+                for key, value in flat_params(run.params)
+                if not _inner(value)
+            },
+            "metrics": {
+                key: [tables.encode(getattr(metric, part)) for part in PARTS]
+                for key, metric in run.metrics.items()
+            },
+            "tags": {key: tables.encode(value) for key, value in run.tags.items()},
+            "inputs": [_pointer(pointer) for pointer in run.inputs],
+            "outputs": [_pointer(pointer) for pointer in _artifacts(run)],
+            "commit": run.source.commit,
+            "snapshot": run.source.snapshot,
+            "branch": run.source.branch,
+            "command": _command(run),
+            "environment": run.environment if whole.environment is not None else None,
+            "curves": _curves(whole),
+        }
+    )
+
+
+def _pointer(pointer: Pointer) -> list[Any]:
+    return [pointer.name or pointer.path, pointer.path, pointer.md5 or pointer.url, pointer.size]
+
+
+def _curves(whole: Whole) -> dict[str, Any]:
+    curves = {key: points for key, points in whole.history.items() if len(points) > 1}
+    most = max(64, min(CURVE_POINTS, ALL_POINTS // max(len(curves), 1))) // 2 * 2
+    few = reduce(curves, most)
+    return {key: _columns(points, len(points) < len(curves[key])) for key, points in few.items()}
+
+
+def _columns(points: Points, reduced: bool) -> dict[str, Any]:
+    """Returns a curve: steps and milliseconds as a first value and differences."""
+    found: dict[str, Any] = {
+        "s": _differences(list(points.step)),
+        "t": _differences(list(points.time)),
+        "v": [tables.encode(_brief(value)) for value in points.value],
+    }
+    if reduced or points.reduced:
+        found["reduced"] = True
+    return found
+
+
+def _differences(numbers: list[int]) -> list[int]:
+    """Returns the first number and what each next one adds; if that is always the same, once."""
+    steps = [after - before for before, after in pairwise(numbers)]
+    if steps and all(step == steps[0] for step in steps):
+        return [numbers[0], steps[0]]
+    return [numbers[0], *steps]
+
+
+def _brief(value: float) -> float:
+    return float(f"{value:.{_CURVE_DIGITS}g}") if isinstance(value, float) else value
+
+
+def _environment(environment: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(
+        {key: tables.encode(value) for key, value in flat_params(environment) if not _inner(value)}
+    )

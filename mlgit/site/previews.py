@@ -1,0 +1,120 @@
+"""Artifacts as a page shows them: a picture, a text, a table; and what it takes along as files.
+
+A file of the site has a suffix that we chose after looking at its bytes, so that no host
+serves a writer's HTML or SVG as something that runs.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from mlgit.records import Pointer
+from mlgit.site import urls
+from mlgit.site.whole import Source, Whole
+
+TEXT_SHOWN = 8 * 1024  # characters of a text on the page; the whole is a file beside it
+LINES_SHOWN = 120
+ROWS_SHOWN, COLUMNS_SHOWN = 20, 30
+SVG_LIMIT = 256 * 1024  # bytes of a drawing inside the page
+_IMAGES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif"}
+
+
+class Preview(NamedTuple):
+    pointer: Pointer
+    form: str
+    """ "image", "text", "table" or ""."""
+    url: str | None
+    """Where its bytes lie on the site, or of a drawing the bytes themselves."""
+    text: str
+    rows: list[list[str]]
+    more: str
+    """What of it is not shown, in words."""
+    file: tuple[str, bytes] | None
+    """What the site takes along: URL and bytes."""
+    missing: bool
+    """True if the run kept the bytes and they are not on this machine."""
+
+
+def preview(source: Source, whole: Whole, pointer: Pointer) -> Preview:
+    """Looks at an artifact of a run."""
+    content = source.content(whole, pointer)
+    empty = Preview(pointer, "", None, "", [], "", None, False)
+    if content is None:
+        is_file = pointer.stored is not None and not (pointer.md5 or "").endswith(".dir")
+        return empty._replace(missing=is_file)
+    kind = _image(content)
+    if kind:
+        url = urls.file(pointer.md5 or "", kind)
+        return empty._replace(form="image", url=url, file=(url, content))
+    text = _text(content)
+    if text is None:
+        return empty
+    suffix = PurePosixPath(pointer.path).suffix.lower()
+    if suffix == ".svg" and len(content) <= SVG_LIMIT and "<svg" in text[:2000]:
+        # As a picture it runs no script and asks for nothing, and it is no file to be opened.
+        return empty._replace(form="image", url=f"data:image/svg+xml;base64,{_base64(content)}")
+    url = urls.file(pointer.md5 or "", "json" if suffix == ".json" else "txt")
+    shown = empty._replace(url=url, file=(url, content))
+    if suffix in (".csv", ".tsv") and (rows := _rows(text, "\t" if suffix == ".tsv" else ",")):
+        return _as_table(shown, rows, text)
+    if suffix == ".json":
+        text = _indented(text)
+    return _as_text(shown, text)
+
+
+def _image(content: bytes) -> str | None:
+    for magic, suffix in _IMAGES.items():
+        if content.startswith(magic):
+            return suffix
+    return "webp" if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else None
+
+
+def _text(content: bytes) -> str | None:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def _rows(text: str, delimiter: str) -> list[list[str]]:
+    try:
+        return list(islice(csv.reader(io.StringIO(text), delimiter=delimiter), ROWS_SHOWN + 2))
+    except csv.Error:
+        return []
+
+
+def _as_table(shown: Preview, rows: list[list[str]], text: str) -> Preview:
+    width = len(rows[0])
+    cut = [[*row[:COLUMNS_SHOWN], *[""] * (min(width, COLUMNS_SHOWN) - len(row))] for row in rows]
+    lines = text.count("\n") - 1
+    more = []
+    if len(rows) > ROWS_SHOWN + 1:
+        more.append(f"the first {ROWS_SHOWN} of about {lines:,} rows")
+    if width > COLUMNS_SHOWN:
+        more.append(f"the first {COLUMNS_SHOWN} of {width:,} columns")
+    return shown._replace(form="table", rows=cut[: ROWS_SHOWN + 1], more=", ".join(more))
+
+
+def _as_text(shown: Preview, text: str) -> Preview:
+    lines = text[:TEXT_SHOWN].splitlines()[:LINES_SHOWN]
+    part = "\n".join(lines)
+    is_whole = len(part) >= len(text.rstrip("\n"))
+    return shown._replace(form="text", text=part, more="" if is_whole else "the beginning")
+
+
+def _indented(text: str) -> str:
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return text

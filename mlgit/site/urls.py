@@ -1,0 +1,79 @@
+"""The URL of everything that has a page, spelled here and nowhere else.
+
+A URL is a path below the site's root: ASCII letters, digits and `-._~/`, the same on
+every file system, whatever a thing is called. It depends on what never changes (an id,
+a hash, the name as stored), so a link to a page stays good.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+HOME = "index.html"
+RUNS = "runs.html"
+DELETED = "deleted.html"
+ABOUT = "about.html"
+RUNS_DATA = "data/runs.js"
+RUNS_CSV = "data/runs.csv"
+
+_PLAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,78}[a-z0-9])?")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # as file names on Windows
+
+
+def slug(name: str) -> str:
+    """Returns a name as part of a file name that no other name shares.
+
+    Two names that differ only in case would be one file on macOS and Windows, so
+    whatever is not plainly lower case gets a piece of its hash.
+
+    >>> slug("nyc-taxi"), slug("Größe/客户")
+    ('nyc-taxi', 'gr-e~3ff3b768df')
+    """
+    if _PLAIN.fullmatch(name) and not _RESERVED.fullmatch(name):
+        return name
+    readable = re.sub(r"[^a-z0-9]+", "-", name.lower())[:40].strip("-")
+    return f"{readable}~{hashlib.sha256(name.encode()).hexdigest()[:10]}"
+
+
+def experiment(stored: str) -> str:
+    """Returns the page of an experiment, by the name that its runs store."""
+    return f"experiments/{slug(stored)}.html"
+
+
+def experiment_data(stored: str) -> str:
+    return f"data/experiments/{slug(stored)}.js"
+
+
+def experiment_csv(stored: str) -> str:
+    return f"data/experiments/{slug(stored)}.csv"
+
+
+def run(run_id: str) -> str:
+    return f"runs/{run_id}.html"
+
+
+def run_data(run_id: str) -> str:
+    return f"data/runs/{run_id}.js"
+
+
+def environment_data(digest: str) -> str:
+    return f"data/environments/{digest}.js"
+
+
+def file(md5: str, suffix: str) -> str:
+    """Returns where an artifact's bytes lie; the suffix is ours, not that of its name."""
+    return f"files/{md5}.{suffix}"
+
+
+def asset(name: str) -> str:
+    return f"assets/{name}"
+
+
+def root_of(url: str) -> str:
+    """Returns the way from a page to the site's root: "", "../", …
+
+    >>> root_of("index.html"), root_of("runs/x.html")
+    ('', '../')
+    """
+    return "../" * url.count("/")

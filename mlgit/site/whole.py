@@ -1,0 +1,138 @@
+"""One run with all that belongs to it, read from its folder when its page is made."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from typing import Any, NamedTuple
+
+from mlgit import names, records, saved
+from mlgit.data import store
+from mlgit.errors import Invalid, Unreadable
+from mlgit.ledger import Ledger, walk
+from mlgit.ledger.objects import Object, lookup
+from mlgit.ledger.patches import Patch, Patches
+from mlgit.ledger.walk import Folder, Problem
+from mlgit.records import Fact, History, Pointer, Run
+from mlgit.records import history as histories
+
+_KEPT = 200  # environments in mind at once
+CONTENT_LIMIT = 4 * 1024 * 1024  # bytes of an artifact that a page takes along
+
+
+class Whole(NamedTuple):
+    """A run, its facts folded in, and what lies beside it."""
+
+    run: Run
+    facts: list[Fact]
+    history: History
+    """As the branch has it: of a long one at most 1,000 points a metric, in every clone alike."""
+    files: dict[str, bytes]
+    """The artifacts that lie on the branch, by path."""
+    environment: dict[str, Any] | None
+    problems: list[str]
+    """What could not be read of it."""
+
+
+class Source:
+    """The ledger as pages are read from it, with what many runs share kept in mind."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._patches = Patches(ledger.repository, ledger.reader)
+        folder = lookup(ledger.reader, ledger.root, "environments")
+        self._environments = ledger.reader.tree(folder.sha) if folder and folder.is_tree else {}
+        self._kept: dict[str, dict[str, Any] | str] = {}
+
+    def close(self) -> None:
+        self._patches.close()
+
+    def whole(self, folder: Folder) -> Whole | Problem:
+        """Reads a run and what lies in its folder; what is damaged is left out and named."""
+        run = None
+        problems: list[str] = []
+        for found in walk.load_runs(self._ledger.reader, [folder]):
+            if isinstance(found, Run):
+                run = found
+            elif run is None:
+                return found
+            else:
+                problems.append(found.message)
+        assert run is not None
+        facts = walk.facts_in(self._ledger.reader, folder)
+        return Whole(
+            run=run,
+            facts=facts,
+            history=self._history(folder, facts, problems),
+            files=self._files(folder, facts, problems),
+            environment=self._environment(run, problems),
+            problems=problems,
+        )
+
+    def _history(self, folder: Folder, facts: list[Fact], problems: list[str]) -> History:
+        limit = records.SIZE_LIMITS["metrics"]
+        reader = self._ledger.reader
+        history: History = {}
+        try:
+            stored = walk.read_file(reader, folder.sha, names.METRICS_FILE, limit)
+            history = histories.load(stored) if stored is not None else {}
+        except Unreadable as error:
+            problems.append(error.message)
+        saved.add_points(history, facts)
+        return history
+
+    def _files(self, folder: Folder, facts: list[Fact], problems: list[str]) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        limit, reader = records.SIZE_LIMITS["file"], self._ledger.reader
+        try:
+            for path, content in walk.read_files(reader, folder.sha, "files", limit):
+                found[names.artifact_path(path)] = content
+        except (Unreadable, Invalid) as error:
+            problems.append(error.message)
+        return found | saved.later_artifacts(facts)
+
+    def _environment(self, run: Run, problems: list[str]) -> dict[str, Any] | None:
+        digest = run.environment
+        if digest is None:
+            return None
+        if digest not in self._kept:
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            self._kept[digest] = self._read_environment(digest)
+        found = self._kept[digest]
+        if isinstance(found, str):
+            problems.append(found)
+            return None
+        return found
+
+    def _read_environment(self, digest: str) -> dict[str, Any] | str:
+        path = names.environment_file(digest)
+        entry = self._environments.get(f"{digest}.json")
+        if entry is None or names.place(path).kind != "environment":
+            return f"{names.shown(path)} is missing"
+        found = self._ledger.reader.find(entry.sha, records.SIZE_LIMITS["environment"])
+        content = found.data if isinstance(found, Object) else b""
+        if hashlib.sha256(content).hexdigest() != digest:
+            return f"{path} was altered: its content has another hash"
+        try:
+            return records.parse(content, path)
+        except Unreadable as error:
+            return error.message
+
+    def patch(self, run: Run) -> Patch | None:
+        """Returns the run's uncommitted work; None if there was none, or it is not here."""
+        return self._patches.of(run.source.snapshot) if run.source.snapshot else None
+
+    def content(self, whole: Whole, pointer: Pointer) -> bytes | None:
+        """Returns an artifact's bytes if they are on this machine, whole, and not too many."""
+        content = None
+        if pointer.stored == "git":
+            content = whole.files.get(pointer.path)
+        elif pointer.stored == "dvc" and pointer.md5 and (pointer.size or 0) <= CONTENT_LIMIT:
+            with contextlib.suppress(Unreadable):  # the page says that it is not here
+                content = store.load(self._ledger.repository.data_store, pointer.md5)
+        return content if content is not None and _md5(content) == pointer.md5 else None
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()

@@ -1,0 +1,264 @@
+"""The pages in a real Chromium: from a folder and from a sub-path of a server, and under attack."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import pytest
+from browser import chromium, pages, visit
+from conftest import add_runs, make_run
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from showcase import metric, summaries
+
+from mlgit import records, saved
+from mlgit.ledger import Ledger, open_repository
+from mlgit.site.build import build
+
+AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def site(showcase: Path, tmp_path: Path) -> Path:
+    """The showcase as a site, in a folder of a folder that is served."""
+    out = tmp_path / "served" / "some folder" / "site"
+    with Ledger() as ledger:
+        build(ledger, out)
+    return out
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    """The address of a server of the folder `served`."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=str(tmp_path / "served"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_pages_from_a_folder_and_from_a_server(
+    site: Path, served: str, browser: Any, theme: str
+) -> None:
+    shots = os.environ.get("MLGIT_SCREENSHOTS")  # a folder, for a person to look at
+    for base in (site.as_uri(), f"{served}/some%20folder/site"):
+        for width in (1280, 390):
+            with visit(browser, width, theme) as seen:
+                for url in pages(site):
+                    seen.page.goto(f"{base}/{url}")
+                    overflow = "document.documentElement.scrollWidth - innerWidth"
+                    assert seen.page.evaluate(overflow) <= 0, f"{url} is wider than {width}"
+                    if shots and base.startswith("file:"):
+                        name = url.replace("/", "_").removesuffix(".html")
+                        path = Path(shots) / f"{name}-{width}-{theme}.png"
+                        seen.page.screenshot(path=path, full_page=True)
+            assert seen.complaints == []
+            assert [url for url in seen.requests if not url.startswith(base)] == []
+            assert len(seen.requests) > len(pages(site))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_fault(site: Path, browser: Any, theme: str) -> None:
+    faults = []
+    context = browser.new_context(color_scheme=theme, bypass_csp=True)
+    page = context.new_page()
+    for url in pages(site):
+        page.goto(f"{site.as_uri()}/{url}")
+        page.add_script_tag(path=AXE)
+        for fault in page.evaluate("axe.run()")["violations"]:
+            faults.append((url, fault["impact"], fault["id"], fault["nodes"][0]["html"][:200]))
+    context.close()
+    assert faults == []
+
+
+def test_script_of_the_page(site: Path, browser: Any) -> None:
+    with visit(browser) as seen:
+        page = seen.page
+        page.goto(f"{site.as_uri()}/index.html")
+        time = page.locator("table.recent time").first
+        assert time.get_attribute("title").endswith(" UTC")
+        page.get_by_role("button", name="Switch between light and dark").click()
+        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+        page.get_by_role("link", name="boosted").first.click()
+        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+        page.get_by_role("button", name="Copy the id").click()
+        page.get_by_text("Copied").wait_for()
+        assert page.evaluate("mlgit.number(7.758715206809494)") == "7.7587"
+        assert page.evaluate("[1e-7, 12345678.9, 0.5, 100].map(v => mlgit.number(v, 6))") == [
+            "1e-07", "12345679", "0.5", "100"
+        ]  # fmt: skip
+        assert page.evaluate("[0.0123, 59.94, 61, 10800, 200000].map(mlgit.span)") == [
+            "12 ms", "59.9 s", "1 min 1 s", "3 h", "2 d 7 h"
+        ]  # fmt: skip
+        run = page.locator("[data-run]").get_attribute("data-run")
+        source = page.locator("[data-run]").get_attribute("data-src")
+        loaded = page.evaluate("([s, n]) => mlgit.load(s, n)", [source, f"run/{run}"])
+        assert loaded["id"] == run and loaded["metrics"]["rmse"][0] == 6.741
+    assert seen.complaints == []
+
+
+def test_pages_read_well_without_javascript(site: Path, browser: Any) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{site.as_uri()}/experiments/taxi.html")
+    assert page.locator("table.runs-table tbody tr").count() == 4
+    page.get_by_role("row", name="boosted").get_by_role("link").click()
+    assert page.locator("svg.curve path").count() >= 1
+    assert page.locator("button:visible").count() == 0  # nothing that would do nothing
+    context.close()
+
+
+# --- hostile records ---------------------------------------------------------------------------
+
+# Whatever of these runs, tells: an alert is a complaint, a request is seen.
+ATTACKS = [
+    "<script>alert('canary')</script>",
+    "</script><script>alert('canary')</script>",
+    "<img src=x onerror=alert('canary')>",
+    "<svg/onload=alert('canary')>",
+    "'\"><iframe src=javascript:alert('canary')>",
+    "[x](javascript:alert('canary'))",
+    "![x](https://canary.example/x.png)",
+    "<https://canary.example>",
+    "[x]: javascript:alert('canary')\n\n[x]",
+    "{{ 7*7 }}{% raw %}",
+    "');alert('canary');('",
+    "\\');alert('canary');//",
+    "</title><base href=https://canary.example/>",
+    "<style>@import 'https://canary.example'</style>",
+    "<meta http-equiv=refresh content='0;url=https://canary.example'>",
+    "\u202egnp.exe\u2066\u200f",
+    "\u2028alert('canary')\u2029",
+    "]]><!--",
+    "`a`" * 50,
+    "[" * 5000,
+    "x" * 60_000,
+]
+text = st.one_of(st.sampled_from(ATTACKS), st.text(max_size=40)).filter(
+    lambda value: not any(0xD800 <= ord(char) < 0xE000 for char in value)
+)
+key = text.map(lambda value: " ".join(value.split())[:100].strip()).filter(
+    lambda value: value and value.isprintable()
+)
+number = st.one_of(st.floats(), st.integers(-(2**70), 2**70))
+hostile = st.fixed_dictionaries(
+    {
+        "experiment": key,
+        "name": key,
+        "note": text,
+        "error": text,
+        "params": st.dictionaries(key, st.one_of(text, number, st.lists(text)), max_size=3),
+        "tags": st.dictionaries(key, text, max_size=2),
+        "values": st.lists(number.map(float), min_size=2, max_size=5),
+        "metric": key,
+        "by": text,
+        "argv": st.lists(text, max_size=2),
+        "entry": text,
+        "files": st.dictionaries(
+            st.sampled_from(["a.html", "b.svg", "c.json", "d.csv", "<script>.txt"]), text
+        ),
+    }
+)
+
+
+def save_hostile(plain: dict[str, Any]) -> None:
+    from showcase import md5
+
+    from mlgit.errors import Invalid
+    from mlgit.names import experiment_name
+
+    try:
+        experiment = experiment_name(plain["experiment"][:40].strip())
+    except Invalid:
+        experiment = "exp"
+    history = {plain["metric"]: metric(*plain["values"])}
+    files = {path: content.encode() for path, content in plain["files"].items()}
+    outputs = [
+        records.Pointer(path=path, kind="text", md5=md5(data), size=len(data), stored="git")
+        for path, data in files.items()
+    ]
+    run = make_run(
+        experiment=experiment,
+        name=plain["name"],
+        note=plain["note"],
+        error=plain["error"],
+        params=plain["params"],
+        tags=plain["tags"],
+        metrics=summaries(history),
+        by=records.Person(name=plain["by"], email=plain["by"]),
+        source=records.Source(entry=plain["entry"], argv=plain["argv"], branch=plain["by"]),
+        outputs=outputs,
+    )
+    saved.save(open_repository(), run, history, {"packages": {plain["name"]: plain["by"]}}, files)
+
+
+def test_two_hundred_hostile_records(repo: Path, tmp_path: Path, browser: Any) -> None:
+    made: list[dict[str, Any]] = []
+
+    @settings(max_examples=200, suppress_health_check=list(HealthCheck), database=None)
+    @given(hostile)
+    def collect(plain: dict[str, Any]) -> None:
+        made.append(plain)
+
+    collect()
+    for plain in made[:200]:
+        save_hostile(plain)
+    assert len(made) >= 200
+    out = tmp_path / "out"
+    with Ledger() as ledger:
+        build(ledger, out)
+    with visit(browser) as seen:
+        for url in pages(out):
+            seen.page.goto(f"{out.as_uri()}/{url}")
+            assert seen.page.locator("footer").is_visible(), url
+            assert seen.page.title(), url
+            scripts = "[...document.scripts].filter(s => !s.src).length"
+            assert seen.page.evaluate(scripts) == 0, url
+            assert (
+                seen.page.evaluate("document.querySelectorAll('iframe, object, base').length") == 0
+            )
+    assert seen.complaints == []
+    assert {url.partition(":")[0] for url in seen.requests} <= {"file", "data"}
+    assert len(pages(out)) > 200
+
+
+def test_data_scripts_of_hostile_records_load(repo: Path, tmp_path: Path, browser: Any) -> None:
+    names = [attack[:200].replace("\n", " ").strip() for attack in ATTACKS]
+    runs = [make_run(params={"p": name}, tags={"t": name}) for name in names]
+    add_runs(repo, *runs)
+    out = tmp_path / "out"
+    with Ledger() as ledger:
+        build(ledger, out)
+    with visit(browser) as seen:
+        seen.page.goto(f"{out.as_uri()}/index.html")
+        load: Callable[[list[str]], Any] = functools.partial(
+            seen.page.evaluate, "([s, n]) => mlgit.load(s, n)"
+        )
+        table = load(["data/runs.js", "runs"])
+        assert table["rows"] == len(runs)
+        for run in runs:
+            found = load([f"data/runs/{run.id}.js", f"run/{run.id}"])
+            assert found["params"]["p"] == run.params["p"]
+    assert seen.complaints == []

@@ -133,6 +133,11 @@ def seconds_of(scale: float, worker: Worker, act: str, *arguments: object) -> fl
     return scale * (sum(answer) if isinstance(answer, list) else answer)
 
 
+def percent(own: Sequence[float], other: Sequence[float]) -> list[float]:
+    """Returns what share of the other's each value is, round by round."""
+    return [100 * one / two for one, two in zip(own, other, strict=False)]
+
+
 class Others:
     """Tells how much of the machine went to programs that are not of the benchmark."""
 

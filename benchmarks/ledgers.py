@@ -25,6 +25,8 @@ from mlgit.records import history
 A_DAY = 300
 A_COMMIT = 2000
 SOURCES = 200  # files of code in the repository
+MONTHS = {f"data/2021-{month:02}.csv": b"month,%d\n" % month * 500 for month in range(1, 13)}
+HOLDOUT, HELD = "data/holdout.csv", b"month,2022\n" * 500
 
 
 class Contents(NamedTuple):
@@ -56,12 +58,16 @@ def contents(number: int) -> Contents:
     )
 
 
-def make(place: Path, runs: int) -> Path:
-    """Makes a repository with some code and a ledger of so many runs; returns its place."""
+def make(place: Path, runs: int, data: bool = False) -> Path:
+    """Makes a repository with some code and a ledger of so many runs; returns its place.
+
+    With `data` each run read one of the `MONTHS`, and the HOLDOUT, and made a model. They are
+    pointers: the bytes are nowhere.
+    """
     now = time.time()
     today = min(A_DAY, runs)
     if runs > today:
-        shutil.copytree(_packed(runs - today), place, symlinks=True)
+        shutil.copytree(_packed(runs - today, data), place, symlinks=True)
     else:
         place.mkdir(parents=True)
         git(place, "init", "--quiet")
@@ -69,7 +75,7 @@ def make(place: Path, runs: int) -> Path:
     if today:
         midnight = now - now % 86400
         moments = [midnight + (now - midnight) * part / today for part in range(today)]
-        _append(place, enumerate(moments, runs - today))
+        _append(place, enumerate(moments, runs - today), data)
     return place
 
 
@@ -83,12 +89,13 @@ def _write_code(place: Path) -> None:
     git(place, "commit", "--quiet", "--message", "code")
 
 
-def _packed(runs: int) -> Path:
+def _packed(runs: int, data: bool) -> Path:
     """Returns a repository of so many runs, the last of them yesterday's; made once."""
-    place = CACHE / f"ledger-{runs}-{_version()}"
+    name = f"ledger-{runs}-data" if data else f"ledger-{runs}-plain"
+    place = CACHE / f"{name}-{_version()}"
     if place.exists():
         return place
-    for outdated in CACHE.glob(f"ledger-{runs}-*"):
+    for outdated in CACHE.glob(f"{name}-*"):
         shutil.rmtree(outdated)
     beside = place.with_suffix(".new")
     beside.mkdir(parents=True)
@@ -96,7 +103,7 @@ def _packed(runs: int) -> Path:
     git(beside, "config", "gc.auto", "0")
     midnight = time.time() // 86400 * 86400
     moments = (midnight - (runs - number) * 86400 / A_DAY for number in range(runs))
-    _append(beside, enumerate(moments))
+    _append(beside, enumerate(moments), data)
     git(beside, "gc", "--quiet")
     git(beside, "config", "--unset", "gc.auto")
     beside.rename(place)
@@ -110,12 +117,12 @@ def _version() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:10]
 
 
-def _append(place: Path, moments: Iterable[tuple[int, float]]) -> None:
+def _append(place: Path, moments: Iterable[tuple[int, float]], data: bool) -> None:
     repository = open_repository(place)
     files: dict[str, bytes] = {}
     count = 0
     for count, (number, moment) in enumerate(moments, 1):
-        files.update(_files(number, moment, repository.person))
+        files.update(_files(number, moment, repository.person, data))
         if not count % A_COMMIT:
             append(repository, files, f"{A_COMMIT} runs\n")
             files = {}
@@ -123,7 +130,9 @@ def _append(place: Path, moments: Iterable[tuple[int, float]]) -> None:
         append(repository, files, f"{count % A_COMMIT} runs\n")
 
 
-def _files(number: int, moment: float, by: records.Person) -> Iterator[tuple[str, bytes]]:
+def _files(
+    number: int, moment: float, by: records.Person, data: bool
+) -> Iterator[tuple[str, bytes]]:
     """Yields the files of one run, by their paths on the branch."""
     logged = contents(number)
     points = {key: records.Points([0], [61_250], [value]) for key, value in logged.metrics.items()}
@@ -141,6 +150,21 @@ def _files(number: int, moment: float, by: records.Person) -> Iterator[tuple[str
         source=records.Source(
             commit=hashlib.sha1(b"%d" % (number // 20)).hexdigest(), branch="main", entry="train.py"
         ),
+        inputs=_inputs(number) if data else [],
+        outputs=[_pointer("model", b"model %d" % number, kind="model")] if data else [],
     )
     yield names.run_file(run.id, names.RUN_FILE), records.dump_run(run)
     yield names.run_file(run.id, names.METRICS_FILE), history.dump(points)
+
+
+def _inputs(number: int) -> list[records.Pointer]:
+    path, content = list(MONTHS.items())[number % 12]
+    return [
+        _pointer(path, content, role="train", origin="file"),
+        _pointer(HOLDOUT, HELD, role="test", origin="file"),
+    ]
+
+
+def _pointer(path: str, content: bytes, **fields: str) -> records.Pointer:
+    md5 = hashlib.md5(content).hexdigest()
+    return records.Pointer(path=path, md5=md5, size=len(content), stored="dvc", **fields)

@@ -132,6 +132,35 @@ class Mlgit(Tracker):
     def log_at(self, values: dict[str, float], step: int, moment: float) -> None:
         self.module.log_metrics(values, step=step, time=moment)
 
+    def hash(self, path: str) -> float:
+        """Returns the seconds in which a file is hashed, by one thread, and nothing else done."""
+        from mlgit.data.hashing import hash_file
+
+        before = clock()
+        hash_file(path)
+        return clock() - before
+
+    def store(self, path: str) -> float:
+        """Logs a file or folder as an input of the open run; returns the seconds of the call."""
+        before = clock()
+        self.module.log_input(path)
+        return clock() - before
+
+    def data_runs(self, count: int) -> None:
+        """Saves small runs that read one of twelve files and make a model each."""
+        os.makedirs("out/data", exist_ok=True)
+        for number in range(count):
+            data, model = f"out/data/{number % 12}.csv", "out/model.bin"
+            with open(data, "w") as file:
+                file.write(f"month,{number % 12}\n" * 100)
+            with open(model, "wb") as file:
+                file.write(b"\0%d" % number * 100)
+            with self.start():
+                self.module.log_params(PARAMS)
+                self.module.log_metrics(METRICS)
+                self.module.log_input(data, role="train")
+                self.module.log_model(model)
+
     def search(self) -> list[float]:
         """Returns the seconds of one search, the number of runs found, and the lowest rmse."""
         before = clock()
@@ -274,7 +303,7 @@ class Git(Tool):
 
 
 class Dvc(Tool):
-    """Saves DVC experiments in process. The repository has params.yaml and metrics.json."""
+    """DVC in process. A repository that saves experiments has params.yaml and metrics.json."""
 
     def __init__(self) -> None:
         from dvc.repo import Repo
@@ -288,6 +317,12 @@ class Dvc(Tool):
         write_results(self._number)
         self._repo.experiments.save(name=f"small-{os.getpid()}-{self._number}")
         return [0.0, 0.0, clock() - before]
+
+    def store(self, path: str) -> float:
+        """Adds a file or folder; returns the seconds of the call."""
+        before = clock()
+        self._repo.add([path], force=True)  # its cache may have been emptied
+        return clock() - before
 
 
 def write_results(seed: int) -> None:

@@ -44,6 +44,7 @@ class Shell:
         self.env = kept | {
             "GIT_CONFIG_GLOBAL": str(config),
             "GIT_CONFIG_NOSYSTEM": "1",
+            "DVC_NO_ANALYTICS": "true",
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")]),
             "PYTHONUNBUFFERED": "1",  # the lines of a training appear as they are printed
             "COLUMNS": str(shutil.get_terminal_size((110, 40)).columns),

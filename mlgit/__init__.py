@@ -32,6 +32,10 @@ if TYPE_CHECKING:
         WriteFailed,
         WrongState,
     )
+    from mlgit.lineage.api import (
+        Lineage,
+        get_lineage,
+    )
     from mlgit.reading import (
         Runs,
         SavedRun,
@@ -72,6 +76,7 @@ _ROOMS = {
         "Invalid MlgitError MlgitWarning NotARepository NotFound QueryError RemoteFailed "
         "Unreadable WriteFailed WrongState"
     ),
+    "mlgit.lineage.api": ("Lineage get_lineage"),
     "mlgit.reading": ("Runs SavedRun experiments get_run runs"),
     "mlgit.tracking.active": ("ActiveRun"),
     "mlgit.tracking.api": (
@@ -86,6 +91,7 @@ _ROOM_OF = {name: room for room, listed in _ROOMS.items() for name in listed.spl
 __all__ = [
     "ActiveRun",
     "Invalid",
+    "Lineage",
     "MlgitError",
     "MlgitWarning",
     "NotARepository",
@@ -100,6 +106,7 @@ __all__ = [
     "active_run",
     "end_run",
     "experiments",
+    "get_lineage",
     "get_run",
     "log_artifact",
     "log_artifacts",

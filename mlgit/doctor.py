@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import NamedTuple
 
-from mlgit import names, records
+from mlgit import names, records, registry
 from mlgit.errors import MlgitError, NotFound, Unreadable
 from mlgit.ledger import Ledger, Repository, sync, walk
 from mlgit.ledger.append import checked_out
@@ -44,6 +44,7 @@ def examine(repository: Repository) -> Iterator[Finding]:
                 f"git -C {place} switch -",
             )
         yield from _records(ledger, root)
+        yield from _models(ledger)
         yield from _sharing(ledger)
 
 
@@ -75,6 +76,7 @@ def _records(ledger: Ledger, root: str) -> Iterator[Finding]:
         walk.stray(ledger.repository, root),
         walk.load_runs(reader, walk.run_folders(reader, root)),
         walk.load_experiments(reader, root),
+        *(walk.bad_facts(reader, root, top) for top in ("models", "remotes")),
     )
     try:
         for found in everything:
@@ -86,6 +88,17 @@ def _records(ledger: Ledger, root: str) -> Iterator[Finding]:
     except Unreadable as error:
         yield Finding("problem", error.message, error.hint)
     yield Finding("ok", f"{_counted(runs)} can be read")
+
+
+def _models(ledger: Ledger) -> Iterator[Finding]:
+    """Tells of git tags with names as the registry's that change nothing there."""
+    found = registry.load(ledger).models.values()
+    for model in found:
+        for tag, message in model.problems:
+            yield Finding("problem", f"the git tag {tag} changes nothing: {message}")
+    if found:
+        count = sum(len(model.events) for model in found)
+        yield Finding("ok", f"{len(found):,} registered models, {count:,} events")
 
 
 def _sharing(ledger: Ledger) -> Iterator[Finding]:

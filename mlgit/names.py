@@ -21,6 +21,7 @@ from mlgit.errors import Invalid
 
 BRANCH = "mlgit"
 MARK = "mlgit.json"
+DVC_IGNORE = ".dvcignore"
 RUN_FILE = "run.json"
 METRICS_FILE = "metrics.json"
 
@@ -208,7 +209,7 @@ def profile_file(md5: str, digest: str) -> str:
 class Place(NamedTuple):
     """What a path on the branch is: of which thing, and which part of it."""
 
-    kind: str  # run, experiment, model, remote, environment, profile, mark or other
+    kind: str  # run, experiment, model, remote, environment, profile, mark, ignore or other
     owner: str  # run id; name; hash of environment or data; "" for the rest
     part: str  # the path below the owner's folder
 
@@ -255,6 +256,8 @@ def place(path: str) -> Place:
         return Place("profile", match[1], match[2])
     elif path == MARK:
         return Place("mark", "", "")
+    elif path == DVC_IGNORE:
+        return Place("ignore", "", "")
     return Place("other", "", path)
 
 

@@ -329,7 +329,7 @@ def find(ledger: Ledger, name: str) -> Run:
     if ids:
         raise several(name, ids)
     _, (known,) = ledger.index().columns([_NAME])
-    listing = "mlgit log; a run that died is saved with: mlgit recover"
+    listing = "mlgit log; a run is saved when it ends, one that died by: mlgit recover"
     raise NotFound(f"there is no run {names.shown(name)}", _nearest(name, known, listing))
 
 
@@ -374,6 +374,10 @@ def _find_by_rank(ledger: Ledger, name: str) -> Run:
     elif verb == "@best" and key.strip():
         field = query.parse_sort(key)[0].field
         found = select(ledger, where=f"{field} is not null", sort=key, limit=1)
+        if not found:
+            known = ledger.index().keys()
+            keys = [key for kind, key, _ in known if kind == field.kind]
+            raise NotFound(f"no run has {field}", _nearest(field.key, keys))
     else:
         raise NotFound(
             f"{names.shown(name)} names no run", "write @latest, or @best:metrics.rmse (the lowest)"

@@ -35,7 +35,7 @@ def on_branch(path: Path | str = ".", branch: str = "mlgit") -> set[str]:
     listing = git(
         "ls-tree", "-r", "--name-only", "--full-tree", "-z", f"refs/heads/{branch}", cwd=path
     )
-    files = {*listing.split("\0")} - {"mlgit.json", ""}
+    files = {*listing.split("\0")} - {"mlgit.json", ".dvcignore", ""}
     return {file.removeprefix("runs/x/") for file in files}
 
 
@@ -70,6 +70,7 @@ def test_one_commit_with_the_code_as_second_parent(repo: Path) -> None:
         f"{begin}||{ours}|begin the ledger\n",
     ]
     assert git("show", "mlgit:mlgit.json") == '{\n  "format": 1\n}\n'
+    assert git("show", "mlgit:.dvcignore").endswith("\n*\n")
     assert on_branch() == {"a", "b", "c/d"}
     assert git("reflog", "--format=%gs", "mlgit").splitlines()[0] == "mlgit: two files"
     fsck()

@@ -84,7 +84,7 @@ def test_output_is_data_and_talk_goes_to_stderr(showcase: Path) -> None:
     assert failed.stdout == ""
     assert failed.stderr == (
         "Error: there is no run 'nothing'\n"
-        "Hint: list them: mlgit log; a run that died is saved with: mlgit recover\n"
+        "Hint: list them: mlgit log; a run is saved when it ends, one that died by: mlgit recover\n"
     )
 
 
@@ -113,6 +113,7 @@ def test_an_old_locale_gets_escapes_instead_of_a_traceback(showcase: Path) -> No
         (["--version"], 0),
         (["log", "-h"], 0),
         ([], 2),
+        (["note", "boosted", "-m", "text", "-F", "-"], 2),
         (["nonsense"], 2),
         (["log", "--nonsense"], 2),
         (["experiment"], 2),
@@ -355,6 +356,14 @@ def test_news_of_runs_that_are_there_already_are_told(shared: Path) -> None:
     mlgit("experiment", "describe", "churn", "-m", "other")
     (told,) = json.loads(mlgit("push", "--json").stdout).values()
     assert (told["sent"], told["sent_news"]) == (0, {"experiments": 1})
+
+
+def test_what_is_not_there_is_said(showcase: Path) -> None:
+    assert mlgit("artifacts", "get", "baseline").stderr == "The run has no artifacts.\n"
+    mlgit("restore", "wrong data")
+    assert mlgit("log", "--deleted").stderr == "No run is deleted.\n"
+    done = mlgit("show", "@best:metrics.rsme.min")
+    assert done.stderr == ("Error: no run has metrics.rsme.min\nHint: did you mean rmse?\n")
 
 
 def test_a_name_that_others_have_is_told(showcase: Path) -> None:

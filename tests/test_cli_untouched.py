@@ -121,6 +121,7 @@ def test_command(untidy: Path, command: str) -> None:
     done = CliRunner().invoke(cli, command.split(), prog_name="mlgit")
     assert done.exception is None or isinstance(done.exception, SystemExit)
     assert state(untidy) == before
+    git("fsck", "--strict", "--no-dangling", "--no-progress", cwd=untidy)
 
 
 def test_all_commands_are_among_them() -> None:

@@ -81,6 +81,8 @@ INSIDE_FUNCTIONS = {
     ("mlgit.cli.model_change", "mlgit.remotes"): SLOW,
     ("mlgit.cli.model_change", "mlgit.tracking.session"): SLOW,
     ("mlgit.cli.model_change", "mlgit.transfer"): SLOW,
+    ("mlgit.lineage.find", "mlgit.data"): SLOW,
+    ("mlgit.lineage.find", "mlgit.registry"): SLOW,
     ("mlgit.reading", "mlgit.artifacts"): SLOW,
     (
         "mlgit.tracking.active",

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy
 import pytest
 from conftest import git
+from peers import dvc
 
 import mlgit
 from mlgit import Invalid, MlgitWarning, names, records
@@ -112,9 +113,9 @@ def test_what_lies_outside_the_repository_tells_only_its_name(
 
 
 def test_what_dvc_tracks(run: mlgit.ActiveRun, repo: Path) -> None:
-    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], cwd=repo, check=True)
+    dvc("init", "--quiet", cwd=repo)
     (repo / "t.csv").write_text("a\n1\n")
-    subprocess.run([sys.executable, "-m", "dvc", "add", "--quiet", "t.csv"], cwd=repo, check=True)
+    dvc("add", "--quiet", "t.csv", cwd=repo)
     pointer = run.log_input("t.csv")
     assert (pointer.origin, pointer.md5) == ("dvc", md5(b"a\n1\n"))
     (lent,) = (repo / ".dvc/cache/files").rglob(f"*/{str(pointer.md5)[2:]}")

@@ -36,8 +36,8 @@ def graph(name: str = "data/train.csv") -> Graph:
         Node(f"run:{RUN}", "run", name, run),
         Node(f"run:{PARENT}", "run", name, parent),
         Node("stage:abc", "stage", name, stage),
-        Node("data:" + "a" * 32, "dataset", name, {"size": 5, "files": None}),
-        Node(f"data:https://x.org/{name} etag", "dataset", name, {"size": None, "files": None}),
+        Node("data:" + "a" * 32, "dataset", name, {"size": 5, "files": None, "kept": False}),
+        Node(f"data:https://x.org/{name} etag", "dataset", name, {"size": None, "kept": False}),
         Node("data:" + "d" * 32 + ".dir", "artifact", name, folder),
         Node("code:" + "c" * 40, "code", "cccc", {"summary": name}),
         Node("environment:" + "e" * 64, "environment", "eeee", {"summary": None}),
@@ -52,6 +52,7 @@ def graph(name: str = "data/train.csv") -> Graph:
         Edge(main, "ran-in", environment),
         Edge(main, "part-of", other),
         Edge(model, "contains", file, name),
+        Edge(file, "same-as", address),
     ]
     return Graph([file], {node.id: node for node in nodes}, edges)
 
@@ -73,7 +74,7 @@ _DOT = re.compile(
 def test_dot_keeps_names_as_text(name: str) -> None:
     first, *lines, last = formats.dot(graph(name)).split("\n")
     assert (first, last) == ("digraph lineage {", "}")
-    assert len(lines) == 2 + 8 + 8
+    assert len(lines) == 2 + 8 + 9
     assert [line for line in lines if not _DOT.fullmatch(line)] == []
     label = re.search(_STRING, lines[5])
     assert label
@@ -90,7 +91,7 @@ _MERMAID = re.compile(
 @pytest.mark.parametrize("name", HOSTILE)
 def test_mermaid_keeps_names_as_text(name: str) -> None:
     first, *lines = formats.mermaid(graph(name)).split("\n")
-    assert first == "flowchart LR" and len(lines) == 8 + 8
+    assert first == "flowchart LR" and len(lines) == 8 + 9
     assert [line for line in lines if not _MERMAID.fullmatch(line)] == []
     assert not any(":" in line for line in lines)
     text = re.sub(r"#(\d+);", lambda found: chr(int(found[1])), "\n".join(lines))
@@ -99,7 +100,7 @@ def test_mermaid_keeps_names_as_text(name: str) -> None:
 
 @given(st.text())
 def test_any_name_is_one_label(name: str) -> None:
-    assert len(formats.dot(graph(name)).split("\n")) == 20
+    assert len(formats.dot(graph(name)).split("\n")) == 21
     assert all(_MERMAID.fullmatch(line) for line in formats.mermaid(graph(name)).split("\n")[1:])
 
 
@@ -111,7 +112,7 @@ def test_the_document_has_every_node_and_edge() -> None:
     assert document["roots"] == ["data:" + "a" * 32] and document["notes"] == ["a note"]
     assert document["nodes"][3] == {
         "id": "data:" + "a" * 32, "kind": "dataset", "label": "data/train.csv",
-        "size": 5, "files": None,
+        "size": 5, "files": None, "kept": False,
     }  # fmt: skip
     assert document["edges"][5] == {
         "from": f"run:{RUN}", "kind": "ran-in", "to": "environment:" + "e" * 64
@@ -130,7 +131,7 @@ def test_prov_is_read_by_the_prov_package(name: str) -> None:
     kinds = [type(record).__name__ for record in document.get_records()]
     assert {kind: kinds.count(kind) for kind in kinds} == {
         "ProvEntity": 5, "ProvActivity": 3, "ProvAgent": 1, "ProvUsage": 4, "ProvGeneration": 2,
-        "ProvMembership": 1, "ProvAssociation": 2, "ProvStart": 1,
+        "ProvMembership": 1, "ProvAssociation": 2, "ProvStart": 1, "ProvAlternate": 1,
     }  # fmt: skip
     (activity,) = document.get_record(f"mlgit:run-{RUN}")
     assert activity.get_startTime().isoformat() == "2026-11-01T12:00:00+00:00"
@@ -166,6 +167,20 @@ def test_a_run_is_its_start_and_its_end() -> None:
     assert failed["job"]["facets"]["sourceCodeLocation"]["version"] == "c" * 40
 
 
+def test_what_was_not_kept_is_said_in_every_format() -> None:
+    made = graph()
+    assert 'aaaaaaaaaa 5 bytes hash only"' in formats.dot(made)
+    assert "https#58;//x. address only" in formats.mermaid(made)
+    entity = prov.document(made)["entity"]
+    assert entity["mlgit:data-" + "a" * 32]["mlgit:kept"] is False
+    assert "mlgit:kept" not in entity["mlgit:data-" + "d" * 32 + ".dir"]
+    (failed, *_) = [each for each in openlineage.events(made) if each.get("eventType") == "FAIL"]
+    assert [each["facets"]["tags"]["tags"][0]["value"] for each in failed["inputs"]] == [
+        "hash only", "address only"
+    ]  # fmt: skip
+    assert "tags" not in failed["outputs"][0]["facets"]
+
+
 def test_without_a_remote_no_place_is_claimed() -> None:
     for event in openlineage.events(graph()):
         assert event["job"]["namespace"] == "mlgit"
@@ -180,6 +195,16 @@ def test_openlineage_is_what_its_own_client_writes(name: str) -> None:
 
     for event in openlineage.events(graph(name), "https://example.org/ada/taxi"):
         assert json.loads(json.dumps(Serde.to_dict(_rebuilt(event)))) == event
+
+
+def _tag(**tag: str) -> Any:
+    """Makes a tag of a run or of a dataset: two classes with the same fields."""
+    from openlineage.client import facet_v2
+
+    assert vars(facet_v2.tags_run.TagsRunFacetFields).keys() <= {
+        *vars(facet_v2.tags_dataset.TagsDatasetFacetFields)
+    }
+    return facet_v2.tags_dataset.TagsDatasetFacetFields(**tag)
 
 
 def _rebuilt(event: dict[str, Any]) -> Any:
@@ -198,7 +223,7 @@ def _rebuilt(event: dict[str, Any]) -> Any:
         ),
     }
     inner = {
-        "tags": lambda tags: [facet_v2.tags_run.TagsRunFacetFields(**tag) for tag in tags],
+        "tags": lambda tags: [_tag(**tag) for tag in tags],
         "run": lambda run: facet_v2.parent_run.Run(**run, facets=None),
         "job": lambda job: facet_v2.parent_run.Job(**job, facets=None),
     }
@@ -208,7 +233,9 @@ def _rebuilt(event: dict[str, Any]) -> Any:
         for key, content in found.items():
             plain = {name: inner.get(name, lambda value: value)(value)
                      for name, value in content.items() if not name.startswith("_")}  # fmt: skip
-            facet = made[key] = known[key](**plain, producer=content["_producer"])
+            is_data = "TagsDatasetFacet" in content["_schemaURL"]
+            kind = facet_v2.tags_dataset.TagsDatasetFacet if is_data else known[key]
+            facet = made[key] = kind(**plain, producer=content["_producer"])
             assert facet._schemaURL == content["_schemaURL"]
         return made
 

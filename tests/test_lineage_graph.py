@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlgit.lineage.graph import Edge, Node, State, Step, completed, joined, walk
+from mlgit.lineage.graph import Edge, Node, Step, completed, joined, walk
 
+_KIN = ("contains", "part-of", "same-as")
 EMPTY = "d41d8cd98f00b204e9800998ecf8427e"
 
 
@@ -33,6 +34,11 @@ class World:
     def folder(self, name: str, files: str) -> World:
         folder = self.node(f"data:{name}")
         self.edges += [Edge(folder, "contains", self.node(f"data:{f}")) for f in files.split()]
+        return self
+
+    def same(self, one: str, other: str) -> World:
+        edge = Edge(self.node(f"data:{one}"), "same-as", self.node(f"data:{other}"))
+        self.edges += [edge] * (edge not in self.edges)
         return self
 
     def node(
@@ -65,7 +71,7 @@ class World:
         return self._from(later, nodes)
 
     def family(self, nodes: Collection[Node], up: bool) -> Iterator[Step]:
-        kin = [edge for edge in self.edges if edge.kind in ("contains", "part-of")]
+        kin = [edge for edge in self.edges if edge.kind in _KIN]
         yield from self._from(((e, e.subject, e.object) for e in kin), nodes)
         yield from self._from(((e, e.object, e.subject) for e in kin), nodes)
 
@@ -121,6 +127,18 @@ def test_a_file_is_followed_into_folders_and_out_but_not_to_its_neighbours() -> 
     assert "m4" not in reached(world, "data:both")[1]
 
 
+def test_the_same_values_are_as_good_as_the_same_bytes() -> None:
+    world = World().run("make", 1, 2, "raw", "a").run("use", 3, 4, "b", "m").same("a", "b")
+    world.run("before", 0, 0, "b", "early")
+    assert reached(world, "data:raw") == ("", "a b m make use")
+    assert reached(world, "data:m") == ("a b make raw use", "")
+    # It is no way out of a folder and into the file beside it.
+    world = (
+        World().folder("d", "x y").same("x", "z").run("r", 1, 2, "z", "m").run("s", 1, 2, "y", "n")
+    )
+    assert reached(world, "data:z") == ("d x", "d m r x")
+
+
 def test_parts_of_a_run_share_what_the_whole_has_but_not_with_each_other() -> None:
     world = (
         World()
@@ -170,10 +188,10 @@ def test_thousands_end_at_the_limit() -> None:
 def test_only_ways_that_keep_the_rules_are_steps() -> None:
     world = World().folder("d", "a b").run("r", 1, 2, "a d", "m")
     steps = walk(world, [world.nodes["run:r"]], True).steps
-    beyond = {state: {reached.id for _, reached in ways} for state, ways in steps.items()}
-    assert beyond[State("data:a", 0)] == {"data:d"}
-    assert not beyond[State("data:d", 1)]  # from a into d, not out of it to b
-    assert beyond[State("data:d", 0)] == {"data:a", "data:b"}
+    beyond = {state: {node_id for _, (node_id, _) in ways} for state, ways in steps.items()}
+    assert beyond["data:a", 0] == {"data:d"}
+    assert ("data:d", 1) not in beyond  # from a into d, not out of it to b
+    assert beyond["data:d", 0] == {"data:a", "data:b"}
 
 
 def test_completing_adds_what_no_walk_met() -> None:
@@ -199,6 +217,9 @@ def worlds(draw: st.DrawFn) -> World:
         world.run(f"r{number}", start, end, draw(NAMES), draw(NAMES), parent)
     for folder in draw(st.lists(st.sampled_from("uvw"), max_size=2, unique=True)):
         world.folder(folder, draw(NAMES.map(lambda names: " ".join(set(names) & set("xyz")))))
+    for one, other in draw(st.lists(st.tuples(st.sampled_from("xyz"), st.sampled_from("xyz")))):
+        if one < other:
+            world.same(one, other)
     return world
 
 

@@ -35,7 +35,9 @@ def md5(content: bytes) -> str:
 def data(path: str, content: bytes = b"", **more: Any) -> Pointer:
     """Returns a pointer to a file; without content its path is what is in it."""
     content = content or path.encode()
-    return Pointer(path=path, md5=md5(content), size=len(content), **more)
+    return Pointer(
+        **{"path": path, "md5": md5(content), "size": len(content), "stored": "dvc"} | more
+    )
 
 
 class Lab:
@@ -71,7 +73,8 @@ class Lab:
         if keep:
             store.put(self.path / ".git" / "mlgit" / "data", manifest, ".dir")
         size = sum(map(len, files.values()))
-        return Pointer(path=path, md5=md5(manifest) + ".dir", size=size, files=len(files), **more)
+        fixed = {"path": path, "md5": md5(manifest) + ".dir", "size": size, "files": len(files)}
+        return Pointer(**fixed | {"stored": "dvc"} | more)
 
     def trace(self, x: str, **options: Any) -> Lineage:
         with Ledger(self.path) as ledger:
@@ -371,7 +374,7 @@ def test_a_stage_is_one_however_often_it_was_committed(lab: Lab) -> None:
     assert lab.sides("raw") == ("", "clean prepare r0 r1 r2")
     with Ledger(lab.path) as ledger:
         found = LedgerSource(ledger).pipelines.stages
-    assert [(stage.name, stage.commit) for stage in found] == [
+    assert [(stage.name, stage.commit) for stage in found.values()] == [
         ("prepare", shas[0]), ("more", shas[2])
     ]  # fmt: skip
 

@@ -164,6 +164,7 @@ def test_a_time_has_one_spelling(stamp: str) -> None:
             ("profile", f"{'a' * 32}.dir", f"{'b' * 64}.json"),
         ),
         (names.MARK, ("mark", "", "")),
+        (names.DVC_IGNORE, ("ignore", "", "")),
     ],
 )
 def test_a_place_is_the_inverse_of_the_path(path: str, place: tuple[str, str, str]) -> None:

@@ -262,6 +262,9 @@ def test_forged_and_foreign_tags_change_nothing_and_are_told(churn: Path) -> Non
     assert stages() == {"v2": None, "v1": None}
     type_("promote churn@v2 production")
     assert "churn#production#6" in git("tag")  # one more than the highest known
+    said = CliRunner().invoke(cli, ["doctor"]).output
+    assert "the git tag churn#staging#3 changes nothing" in said
+    assert "other@v7.0.0!#1" in said
 
 
 def test_a_clock_that_goes_backwards(churn: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,10 @@ def test_a_run_is_one_commit_with_all_its_files(repo: Path, ledger: Ledger) -> N
     listing = git("ls-tree", "-r", "--name-only", commit).splitlines()
     inside = ("files/a/b.txt", "files/c.bin", "metrics.json", "run.json")
     assert listing == sorted(
-        [f"environments/{digest}.json", "mlgit.json", *(f"{folder}/{name}" for name in inside)]
+        [
+            *(".dvcignore", f"environments/{digest}.json", "mlgit.json"),
+            *(f"{folder}/{name}" for name in inside),
+        ]
     )
     assert git("log", "-1", "--format=%P %B", commit).split("\n") == [
         f"{git('rev-parse', commit + '^1').strip()} {head} "

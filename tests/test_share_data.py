@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +14,7 @@ import click.testing
 import pytest
 from click.testing import CliRunner
 from conftest import git
+from peers import dvc
 
 import mlgit
 from mlgit import gc, names
@@ -256,15 +255,10 @@ def test_remotes_are_added_listed_chosen_and_removed(repo: Path, tmp_path: Path)
 
 
 def test_the_remotes_of_dvc_are_offered(repo: Path) -> None:
-    dvc("init", "--quiet")
-    dvc("remote", "add", "team", "s3://bucket/dvc")
+    dvc("init", "--quiet", cwd=Path.cwd())
+    dvc("remote", "add", "team", "s3://bucket/dvc", cwd=Path.cwd())
     assert "mlgit remote add team s3://bucket/dvc" in type_("remote ls").stderr
     assert json_of("remote ls")["dvc"] == {"team": "s3://bucket/dvc"}
-
-
-def dvc(*args: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "dvc", *args], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 # --- gc ------------------------------------------------------------------------------------------
@@ -314,16 +308,16 @@ def test_gc_does_nothing_while_a_run_cannot_be_read(
 
 
 def test_what_dvc_gc_deletes_is_never_ours(shared: Path, tmp_path: Path) -> None:
-    dvc("init", "--quiet")
-    dvc("remote", "add", "--default", "team", str(tmp_path / "store"))
+    dvc("init", "--quiet", cwd=Path.cwd())
+    dvc("remote", "add", "--default", "team", str(tmp_path / "store"), cwd=Path.cwd())
     train()
-    dvc("add", "--quiet", "data/train.csv")
-    dvc("push", "--quiet")
+    dvc("add", "--quiet", "data/train.csv", cwd=Path.cwd())
+    dvc("push", "--quiet", cwd=Path.cwd())
     again = train("again")
     type_("push --yes")
     git("rm", "--quiet", "--cached", "--ignore-unmatch", "data/train.csv.dvc")
     Path("data/train.csv.dvc").unlink()
-    dvc("gc", "--workspace", "--cloud", "--force")
+    dvc("gc", "--workspace", "--cloud", "--force", cwd=Path.cwd())
     assert not objects(shared / ".dvc/cache")  # it did its work
     assert not objects(tmp_path / "store") - objects(tmp_path / "store/mlgit")
     assert mlgit.get_run(again.id).read("model/w.bin") == b"\0weights"

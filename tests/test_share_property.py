@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from conftest import git
 from hypothesis import given, settings
@@ -16,12 +17,28 @@ from mlgit.ledger import Ledger, open_repository, sync
 
 CLONES = 3
 EXPERIMENTS = ("one", "größe/客户")
+FACTS: dict[str, dict[str, Any]] = {
+    "note": {"text": "größer"},
+    "rename": {"name": "better"},
+    "tag": {"key": "team", "value": "ads"},
+    "untag": {"key": "team"},
+    "params": {"params": {"lr": 0.1}},
+    "metrics": {"history": {"loss": {"step": [0], "time": [5], "value": ["NaN"]}}},
+    "resume": {
+        "started": "2026-11-22T10:00:00.000000Z",
+        "ended": "2026-11-22T11:00:00.000000Z",
+        "status": "failed",
+    },
+    "delete": {},
+    "restore": {},
+    "applaud": {"of": "a later version"},
+}
 
 _where = st.integers(0, CLONES - 1)
 _experiment = st.sampled_from(EXPERIMENTS)
 _deed = st.one_of(
     st.tuples(st.just("run"), _where, _experiment),
-    st.tuples(st.just("fact"), _where, st.sampled_from(["note", "delete", "restore", "rename"])),
+    st.tuples(st.just("fact"), _where, st.sampled_from([*FACTS])),
     st.tuples(st.just("describe"), _where, _experiment),
     st.tuples(st.sampled_from(["push", "pull", "sync"]), _where, st.none()),
 )
@@ -67,8 +84,7 @@ def do(clone: Path, verb: str, what: str | None) -> set[str]:
         with Ledger(repository) as ledger:
             known = saved.select(ledger, deleted=False) if ledger.exists else []
         if known:
-            content = {"note": {"text": str(clone)}, "rename": {"name": clone.name}}
-            saved.annotate(repository, [known[-1].id], str(what), content.get(str(what), {}))
+            saved.annotate(repository, [known[-1].id], str(what), FACTS[str(what)])
         return set()
     try:
         getattr(sync, verb)(repository)

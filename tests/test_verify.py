@@ -316,3 +316,12 @@ def test_a_run_of_an_importer_has_no_points(repo: Path) -> None:
 def test_nothing_to_verify(repo: Path) -> None:
     done = CliRunner().invoke(cli, ["verify"], prog_name="mlgit")
     assert done.exit_code == 1 and "Hint:" in done.stderr
+
+
+def test_what_no_run_knows_is_not_found_true(run: mlgit.SavedRun, repo: Path) -> None:
+    (repo / "data/train.csv").write_text("tampered with\n")
+    (repo / "copy.bin").write_bytes(b"\0weights")  # lies in the model, which is what was recorded
+    for x, hint in (("data/train.csv", "lineage data/train.csv"), ("copy.bin", "lineage copy.bin")):
+        done = CliRunner().invoke(cli, ["verify", x], prog_name="mlgit")
+        assert done.exit_code == 1 and "no run used or made" in done.stderr
+        assert hint in done.stderr and not done.stdout

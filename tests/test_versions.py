@@ -255,6 +255,17 @@ def tell_dvc(*settings: str) -> None:
     dvc("config", "--global", *settings, cwd=Path.home())
 
 
+def test_dvc_looks_at_no_folder_of_the_branch(repo: Path) -> None:
+    from dvc.fs import GitFileSystem
+    from dvc.ignore import DvcIgnoreFilter
+
+    train()
+    branch = GitFileSystem(str(repo), rev="mlgit")
+    assert "/runs" in branch.ls("/", detail=False)
+    walked = DvcIgnoreFilter(branch, "/").walk(branch, "/")
+    assert [(root, folders) for root, folders, _ in walked] == [("/", [])]
+
+
 def test_plain_dvc_with_a_folder(repo: Path, bare: Callable[..., Path], tmp_path: Path) -> None:
     type_(f"remote add store {tmp_path / 'store'}")
     remote = bare()

@@ -1,6 +1,17 @@
 """The rows of the table: a module for each kind of act, whose `rows` yields its lines."""
 
-from rows import importing, listing, points, saving, searching, storing, writing
+from rows import (
+    data,
+    fetching,
+    importing,
+    listing,
+    points,
+    proof,
+    saving,
+    searching,
+    storing,
+    writing,
+)
 
 ROWS = {
     "log": points,
@@ -10,4 +21,7 @@ ROWS = {
     "search": searching,
     "write": writing,
     "disk": storing,
+    "data": data,
+    "proof": proof,
+    "fetch": fetching,
 }

@@ -88,6 +88,8 @@ def get_command(run: str, paths: tuple[str, ...], folder: str) -> None:
     with open_ledger() as ledger:
         record = find_run(ledger, run)
         chosen = paths or [pointer.path for pointer in artifacts.of(record)]
+        if not chosen:
+            click.echo("The run has no artifacts.", err=True)
         for path in chosen:
             artifacts.find(record, path)  # all names are looked at before anything is written
         for path in chosen:

@@ -11,11 +11,12 @@ import click
 from mlgit.cli import output, table
 from mlgit.cli.place import ledger as open_ledger
 from mlgit.data import checkout
+from mlgit.data.hashing import is_md5
 from mlgit.ledger.pointers import Use, Version
 from mlgit.lineage import datasets
 from mlgit.lineage.collect import SHORT, LedgerSource
 from mlgit.lineage.datasets import Dataset, Difference, Shown
-from mlgit.lineage.graph import Node
+from mlgit.lineage.graph import Node, kept
 
 _MOST = 20  # runs, files or fields that are shown; --json has all
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
@@ -66,8 +67,14 @@ def _cells(version: Version) -> list[str]:
         f"{version.runs:,}",
         output.moment(version.first),
         output.moment(version.last),
-        output.clean(", ".join(version.roles)) or output.ABSENT,
+        output.clean(", ".join([*version.roles, *_kept(version.hash, version.kept)]))
+        or output.ABSENT,
     ]
+
+
+def _kept(md5: str, kept: bool) -> list[str]:
+    """Says that no bytes were kept: of an address no more than what its server said."""
+    return [] if kept else ["hash only" if is_md5(md5) else "address only"]
 
 
 def _short(md5: str) -> str:
@@ -124,7 +131,8 @@ def _document(each: Shown) -> dict[str, Any]:
 
 
 def _use(use: Use) -> dict[str, Any]:
-    told = {"run": use.run, "path": use.path, "name": use.name, "role": use.role}
+    told: dict[str, Any] = {"run": use.run, "path": use.path, "name": use.name, "role": use.role}
+    told["kept"] = use.stored is not None
     return {key: value for key, value in told.items() if value is not None}
 
 
@@ -137,6 +145,8 @@ def _lines(each: Shown) -> Iterator[str]:
         files = node.facts.get("files")
         inside = "" if files is None else f" in {output.counted(files, 'file')}"
         yield f"Size:  {output.size(node.facts['size'])}{inside}"
+    if told := kept(node):
+        yield f"Kept:  {told}"
     if each.versions:
         first = min(version.first for version in each.versions)
         last = max(version.last for version in each.versions)

@@ -13,7 +13,7 @@ from mlgit.cli.place import find_run, repository
 from mlgit.cli.place import ledger as open_ledger
 from mlgit.errors import Invalid, MlgitError
 from mlgit.records import Run
-from mlgit.tracking.active import TEXT_LIMIT
+from mlgit.tracking.values import TEXT_LIMIT
 
 _run = click.argument("run", metavar="RUN", shell_complete=complete.runs)
 _runs = click.argument(
@@ -34,6 +34,8 @@ Examples:
 @click.option("-F", "--file", metavar="FILE", help="Read the note from a file; - is stdin.")
 def note_command(run: str, message: str | None, file: str | None) -> None:
     """Write the note of a run; it replaces the one before."""
+    if message is not None and file is not None:
+        raise click.UsageError("give the note with -m or with -F, not both")
     record = _find(run)
     if file is not None:
         message = _read(file)

@@ -10,10 +10,10 @@ import click
 
 from mlgit.cli import complete, output
 from mlgit.cli.place import ledger as open_ledger
-from mlgit.ledger.snapshot import remote_url
-from mlgit.lineage import formats, openlineage, prov
+from mlgit.lineage import formats, prov
+from mlgit.lineage.api import events
 from mlgit.lineage.collect import SHORT
-from mlgit.lineage.graph import Edge, Node, State, Walk, completed
+from mlgit.lineage.graph import Edge, Node, State, Walk, kept
 from mlgit.lineage.trace import Lineage, trace
 
 _FORMATS = ("tree", "json", "dot", "mermaid", "prov", "openlineage")
@@ -32,11 +32,12 @@ Examples:
   mlgit lineage baseline --format mermaid
 
 \b
-X is a file or folder on disk, an md5 or the beginning of one, the name or path of a
-dataset as runs recorded it (all its versions), a run (id, beginning of one, name,
-@latest, @best:KEY), or an id as --json shows it: data:…, run:…, code:…, stage:….
-Contents are the same if their bytes are; names do not count. The depth is in steps:
-from a file to the runs that used it is one.""",
+X is a file or folder on disk, an md5 or the beginning of one, the name, path or address
+of a dataset as runs recorded it (all its versions; also of a file inside a folder), a
+run (id, beginning of one, name, @latest, @best:KEY), or an id as --json shows it:
+data:…, run:…, code:…, stage:…. Contents are the same if their bytes are, tables if their
+values are; names do not count. "hash only": the run did not keep the bytes. The depth is
+in steps: from a file to the runs that used it is one.""",
 )
 @click.argument("x", metavar="X", shell_complete=complete.runs)
 @click.option("--up", is_flag=True, help="Only what it was made from.")
@@ -68,9 +69,7 @@ def _print(found: Lineage, form: str) -> None:
     elif form == "prov":
         click.echo(output.as_json(prov.document(found.graph), indent=2))
     else:
-        # An event stands for all of a run, not for the part that was asked about.
-        whole = completed(found.graph, found.source, lambda node: node.kind in ("run", "stage"))
-        for event in openlineage.events(whole, remote_url(found.source.ledger.repository)):
+        for event in events(found.graph, found.source):
             click.echo(output.as_json(event))
 
 
@@ -87,15 +86,16 @@ def _tree(found: Lineage) -> Iterator[str]:
             yield ""
             heading = click.style("Made from" if walk.up else "Led to", bold=True)
             yield f"{heading}: {_summary(walk, root)}"
-            yield from _Branches(found, walk).lines(State(root, 0))
+            yield from _Branches(found, walk).lines((root, 0))
 
 
 def _summary(walk: Walk, root: str) -> str:
     """Returns the answer in a sentence: of what kinds, and how many."""
+    reached = walk.nodes.keys() if len(walk.roots) == 1 else _reached(walk, root)
     kinds = Counter(
         "model" if node.facts.get("type") == "model" else node.kind
-        for node in map(walk.nodes.__getitem__, _reached(walk, root) - {root})
-        if node.kind not in ("code", "environment")
+        for node_id, node in walk.nodes.items()
+        if node_id in reached and node_id != root and node.kind not in _CIRCUMSTANCES
     )
     order = ["dataset", "model", "artifact", "stage", "run"]
     if not walk.up:
@@ -105,14 +105,14 @@ def _summary(walk: Walk, root: str) -> str:
 
 
 def _reached(walk: Walk, root: str) -> set[str]:
-    found = {State(root, 0)}
+    found: set[State] = {(root, 0)}
     pending = [*found]
     while pending:
         for _, state in walk.steps.get(pending.pop(), ()):
             if state not in found:
                 found.add(state)
                 pending.append(state)
-    return {state.id for state in found}
+    return {node_id for node_id, _ in found}
 
 
 class _Line(NamedTuple):
@@ -132,7 +132,7 @@ class _Branches:
         pending = self._below(root, "")
         while pending:
             indent, is_last, (text, state) = pending.pop()
-            again = state in self._drawn or (state and State(state.id, 0) in self._drawn)
+            again = state in self._drawn or (state and (state[0], 0) in self._drawn)
             mark = click.style("  (see above)", dim=True) if again and self._ahead(state) else ""
             yield indent + ("└─ " if is_last else "├─ ") + text + mark
             if state and not again:
@@ -151,17 +151,17 @@ class _Branches:
         ]
 
     def _ahead(self, state: State | None) -> list[tuple[Edge, State]]:
-        return list(self._walk.steps.get(state, ())) if state else []
+        return self._walk.steps.get(state, []) if state else []
 
     def _order(self, step: tuple[Edge, State]) -> tuple[int, str]:
         """What matters first: data, models, runs from the newest; then the circumstances."""
         edge, state = step
-        node = self._nodes[state.id]
+        node = self._nodes[state[0]]
         model = edge.kind == "generated" and node.facts.get("type") == "model"
         leads_on = self._ahead(state) or (self._walk.up and edge.kind == "used")
         rank = 0 if model else 1 if leads_on else 2
-        if edge.kind in _CIRCUMSTANCES:
-            rank = 3 + _CIRCUMSTANCES.index(edge.kind)
+        if edge.kind in _LAST:
+            rank = 3 + _LAST.index(edge.kind)
         return rank, "" if node.kind == "run" else node.label  # runs stay as they came
 
     def _rows(self, steps: list[tuple[Edge, State]]) -> Iterator[_Line]:
@@ -169,7 +169,7 @@ class _Branches:
         shown = Counter[tuple[str, str]]()
         rest: list[str] = []
         for edge, state in steps:
-            node = self._nodes[state.id]
+            node = self._nodes[state[0]]
             kind = (edge.kind, node.kind)
             shown[kind] += 1
             minor = self._order((edge, state))[0] == 2 and not self._walk.up
@@ -194,6 +194,8 @@ class _Branches:
             details += [] if inside else [f"as {output.clean(edge.path or '')}"]
         elif edge.kind == "part-of":
             verb = "part of " if edge.object == node.id else "with its part "
+        elif edge.kind == "same-as":
+            verb = "the same as "
         else:
             verb = _VERBS.get((edge.kind, self._walk.up), "")
         if edge.role in ("snapshot", "base"):
@@ -203,7 +205,8 @@ class _Branches:
         return verb + "  ".join([title, *details])
 
 
-_CIRCUMSTANCES = ("part-of", "ran", "ran-in")
+_CIRCUMSTANCES = ("code", "environment")
+_LAST = ("part-of", "ran", "ran-in")
 _CODE = {"snapshot": "uncommitted work", "base": "on code"}
 _VERBS = {
     ("generated", True): "made by ",
@@ -226,7 +229,7 @@ def _named(node: Node) -> list[str]:
         details = [f"({output.clean(called)})"] if called and called != node.label else []
         details += [output.size(facts["size"])] if facts.get("size") is not None else []
         short = node.key[:SHORT] + (".dir" if node.key.endswith(".dir") else "")
-        return [prefix + label, *details, output.clean(short)]
+        return [prefix + label, *details, output.clean(short), *filter(None, [kept(node)])]
     if node.kind == "stage":
         return [f"stage {label}", f"{output.clean(facts['lock'])} at {facts['commit'][:SHORT]}"]
     summary = [output.clean(facts["summary"])] if facts.get("summary") else []

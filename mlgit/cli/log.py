@@ -133,8 +133,8 @@ def log_command(
     elif live:
         click.echo("No run is going on.", err=True)
     else:
-        chosen_from = condition or experiment or deleted
-        click.echo("No run matches." if chosen_from else "No runs yet.", err=True)
+        nothing = "No run is deleted." if deleted else "No runs yet."
+        click.echo("No run matches." if condition or experiment else nothing, err=True)
 
 
 _COLUMN = re.compile(r'(?:"[^"]*"|`[^`]*`|[^,])+')

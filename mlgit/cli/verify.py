@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -10,8 +11,10 @@ import click
 
 from mlgit.cli import output, table
 from mlgit.cli.place import ledger as open_ledger
+from mlgit.errors import NotFound
 from mlgit.lineage.collect import LedgerSource
 from mlgit.lineage.find import find
+from mlgit.names import shown
 from mlgit.verify import FAILED, OK, UNKNOWN, Outcome, verify
 
 _CHECKS = {
@@ -67,7 +70,11 @@ def _runs_of(source: LedgerSource, thing: str) -> list[str]:
     runs = [node.key for node in nodes if node.kind == "run"]
     hashes = [node.key for node in nodes if node.id.startswith("data:")]
     uses = source.pointers.find("hash", hashes, "input", "output") if hashes else []
-    return list(dict.fromkeys([*runs, *(use.run for use in uses)]))
+    found = list(dict.fromkeys([*runs, *(use.run for use in uses)]))
+    if not found:  # nothing would be checked, and all of it would hold
+        hint = f"which runs have to do with it: mlgit lineage {shlex.quote(thing)}"
+        raise NotFound(f"no run used or made {shown(thing)} itself", hint)
+    return found
 
 
 def _note() -> output.Note:

@@ -198,8 +198,16 @@ def insert(reader: Reader, store: Store, root: str | None, blobs: Mapping[str, s
             that is no folder.
     """
     if root is None:
-        blobs = {names.MARK: store.put("blob", records.MARK_BYTES), **blobs}
+        first = {path: store.put("blob", content) for path, content in _FIRST.items()}
+        blobs = {**first, **blobs}
     return _insert(reader, store, root, sorted(blobs.items()), "")
+
+
+_FIRST = {
+    names.MARK: records.MARK_BYTES,
+    # `dvc gc -a`, `push -a` and the like walk each branch; this one in no time.
+    names.DVC_IGNORE: b"# mlgit: there is nothing of DVC's on this branch\n*\n",
+}
 
 
 def _insert(

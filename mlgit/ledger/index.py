@@ -23,12 +23,13 @@ from mlgit.ledger.objects import Reader
 from mlgit.ledger.repository import Repository
 from mlgit.query import ATTRIBUTES, PARTS, Field
 
-FORMAT = 2
+FORMAT = 3
 _ATTRIBUTES = (*ATTRIBUTES, "deleted")
 _SCHEMA = f"""
 create table meta (key text primary key, value text);
 create table run (number integer primary key, {", ".join(f'"{name}"' for name in _ATTRIBUTES)});
 create unique index run_id on run (id);
+create index run_parent on run (parent) where parent is not null;
 create table field (number integer primary key, kind text, key text, unique (kind, key));
 create table value (field integer, run integer, value, primary key (field, run)) without rowid;
 create table metric (field integer, run integer, "last", "min", "max", "step", "count",

@@ -7,7 +7,6 @@ three thousand.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple, TypeVar
@@ -280,20 +279,36 @@ def named_facts(reader: Reader, root: str, top: str) -> dict[str, list[records.F
     "remotes". Those that cannot be read are left out, as `doctor` tells.
     """
     found: dict[str, list[records.Fact]] = {}
-    files = list(list_files(reader, root, top))
-    limit = records.SIZE_LIMITS["fact"]
-    contents = reader.find_many((entry.sha for _, entry in files), limit)
-    for (path, entry), content in zip(files, contents, strict=True):
+    for owner, fact in _named(reader, root, top):
+        if isinstance(fact, records.Fact):
+            found.setdefault(owner, []).append(fact)
+    return found
+
+
+def bad_facts(reader: Reader, root: str, top: str) -> Iterator[Problem]:
+    """Yields the facts about named things that cannot be read; see `named_facts`."""
+    for _, fact in _named(reader, root, top):
+        if isinstance(fact, Problem):
+            yield fact
+
+
+def _named(reader: Reader, root: str, top: str) -> Iterator[tuple[str, records.Fact | Problem]]:
+    files = []
+    for path, entry in list_files(reader, root, top):
         place = names.place(f"{top}/{path}")
         holder, _, name = place.part.partition("/")
-        if f"{place.kind}s" != top or holder != _FACTS or not _is_fact(name):
-            continue
-        if isinstance(content, Object) and entry.is_file:
-            with contextlib.suppress(Unreadable):
-                fact = records.load_fact(content.data, path)
-                if name == f"{fact.id}.json":
-                    found.setdefault(place.owner, []).append(fact)
-    return found
+        if f"{place.kind}s" == top and holder == _FACTS and _is_fact(name):
+            files.append((f"{top}/{path}", place.owner, name, entry))
+    limit = records.SIZE_LIMITS["fact"]
+    wanted = (entry.sha if entry.is_file else "-" for *_, entry in files)
+    for (path, owner, name, _), content in zip(files, reader.find_many(wanted, limit), strict=True):
+        try:
+            fact = records.load_fact(_content(content, path), path)
+            if name != f"{fact.id}.json":
+                raise Unreadable(f"{path} is damaged: it is another fact")
+            yield owner, fact
+        except Unreadable as error:
+            yield owner, Problem(path, error.message)
 
 
 def run_facts(reader: Reader, root: str, run_id: str) -> list[records.Fact]:

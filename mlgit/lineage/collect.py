@@ -6,10 +6,14 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Any
+
+from msgspec.structs import asdict, replace
 
 from mlgit import names, records, saved
 from mlgit.data import dvc_repo
+from mlgit.data.hashing import is_md5
 from mlgit.data.pointers import Tracked
 from mlgit.errors import Unreadable
 from mlgit.ledger import Ledger, walk
@@ -17,13 +21,16 @@ from mlgit.ledger.objects import Object
 from mlgit.ledger.pointers import Content, Direction, RunRow, Use
 from mlgit.lineage import stages
 from mlgit.lineage.cache import Cache
-from mlgit.lineage.folders import Folders
+from mlgit.lineage.folders import Folders, Shelf
 from mlgit.lineage.graph import Edge, Graph, Node, Step
 from mlgit.lineage.stages import Pipelines, Stage
 
-_EDGES = {"input": "used", "output": "generated", "code": "ran", "environment": "ran-in"}
-_PREFIXES = {"input": "data", "output": "data", "code": "code", "environment": "environment"}
-_RUN_FACTS = RunRow._fields[1:]
+_ENDS = {  # what a run has to do with it, and the prefix of its id
+    "input": ("used", "data"),
+    "output": ("generated", "data"),
+    "code": ("ran", "code"),
+    "environment": ("ran-in", "environment"),
+}
 _FEW = 20  # environments that are read for what they are
 SHORT = 10  # characters of an id or hash as people are shown it
 
@@ -38,7 +45,8 @@ class LedgerSource:
         self._cache = Cache(state / "lineage.sqlite")
         stores = [ledger.repository.data_store, *dvc_repo.caches(ledger.repository.start)]
         self.folders = Folders(stores, self._cache)
-        self._contents: dict[Direction, dict[str, int]] = {}
+        self._shelves: dict[Direction, Shelf] = {}
+        self._files: dict[Direction, dict[bytes, str]] = {}
 
     @cached_property
     def pipelines(self) -> Pipelines:
@@ -51,7 +59,7 @@ class LedgerSource:
 
     # --- nodes ---------------------------------------------------------------------------
 
-    def runs(self, ids: Iterable[str]) -> dict[str, Node]:
+    def runs(self, ids: Collection[str]) -> dict[str, Node]:
         """Returns the nodes of runs, by id; those not in the ledger are left out."""
         return {row.id: self._run(row) for row in self.pointers.runs(ids)}
 
@@ -72,7 +80,8 @@ class LedgerSource:
         return dict(saved.experiments(self.ledger))
 
     def _run(self, row: RunRow) -> Node:
-        facts: dict[str, Any] = dict(zip(_RUN_FACTS, row[1:], strict=True))
+        facts = asdict(row)
+        del facts["id"]
         if known := self._experiments.get(row.experiment):
             facts["experiment"] = known.title
         title = facts["experiment"]
@@ -87,9 +96,24 @@ class LedgerSource:
         return sorted({*staged, *self.pointers.beginning(prefix)})
 
     def called(self, name: str, path: str) -> list[str]:
-        """Returns the md5s of what had this name or path, the last used first."""
+        """Returns the hashes of what had this name, path or address, the last used first."""
         staged = (md5 for md5, tracked in self._staged.items() if tracked.path == path)
         return list(dict.fromkeys([*self.pointers.called(name, path), *staged]))
+
+    def within(self, path: str) -> list[Node]:
+        """Returns the files that lay at this path in a folder that was used or made.
+
+        Of the folder used last first; of a folder that cannot be looked into none.
+        """
+        found: dict[str, None] = {}
+        for above in PurePosixPath(path).parents[:-1]:
+            place = PurePosixPath(path).relative_to(above).as_posix()
+            for folder in self.called(str(above), str(above)):
+                if folder.endswith(".dir") and (md5 := self.folders.file(folder, place)):
+                    found[md5] = None
+        known = self.data(found.keys())
+        unknown = (Node(f"data:{md5}", "dataset", path, {"md5": md5}) for md5 in found)
+        return [known.get(node.key, node) for node in unknown]
 
     def commit(self, rev: str) -> str | None:
         """Returns the commit that git takes this for."""
@@ -104,9 +128,9 @@ class LedgerSource:
         for node, found in zip(told, self.ledger.reader.find_many(commits), strict=True):
             if isinstance(found, Object) and found.kind == "commit":
                 facts = _of_commit(found.data, subject=node.kind == "code")
-                nodes[node.id] = node._replace(facts=node.facts | facts)
+                nodes[node.id] = replace(node, facts=node.facts | facts)
         for node in [node for node in nodes.values() if node.kind == "environment"][:_FEW]:
-            nodes[node.id] = node._replace(facts={"summary": self._environment(node.key)})
+            nodes[node.id] = replace(node, facts={"summary": self._environment(node.key)})
         return graph._replace(nodes=nodes)
 
     def _environment(self, digest: str) -> str | None:
@@ -154,12 +178,16 @@ class LedgerSource:
                 yield _staged_edge(stage, tracked, not up), self.stage(stage)
 
     def _uses(self, hashes: list[str], direction: Direction) -> Iterator[Step]:
-        if hashes and (uses := self.pointers.find("hash", hashes, direction)):
-            runs = self.runs({use.run for use in uses})
-            yield from ((_edge(use), runs[use.run]) for use in uses)
+        if not hashes:
+            return
+        runs: dict[str, Node] = {}
+        for use, row in self.pointers.users(hashes, direction):
+            if row.id not in runs:
+                runs[row.id] = self._run(row)
+            yield _edge(use), runs[row.id]
 
     def _of_stages(self, ids: list[str], up: bool) -> Iterator[Step]:
-        chosen = [stage for stage in self.pipelines.stages if stage.id in set(ids)] if ids else []
+        chosen = [self.pipelines.stages[each] for each in ids]
         ends = [(stage, t) for stage in chosen for t in (stage.inputs if up else stage.outputs)]
         known = self.data({tracked.hash.md5 for _, tracked in ends})
         for stage, tracked in ends:
@@ -172,7 +200,8 @@ class LedgerSource:
         if keys["run"]:
             yield from self._parts([node for node in nodes if node.kind == "run"])
         if keys["data"]:
-            yield from self._contained(keys["data"], nodes, "output" if up else "input")
+            yield from self._contained(nodes, "output" if up else "input")
+            yield from self._same(keys["data"])
 
     def _parts(self, nodes: list[Node]) -> Iterator[Step]:
         parents = self.runs({parent for node in nodes if (parent := node.facts.get("parent"))})
@@ -183,39 +212,58 @@ class LedgerSource:
             part = self._run(row)
             yield Edge(part.id, "part-of", f"run:{row.parent}"), part
 
-    def _contained(
-        self, hashes: list[str], nodes: Collection[Node], direction: Direction
-    ) -> Iterator[Step]:
+    def _contained(self, nodes: Collection[Node], direction: Direction) -> Iterator[Step]:
         """Yields files and folders of which one holds the other, if a run used or made them."""
-        others = self._recorded(direction)
-        sizes = {node.key: node.facts.get("size") or 0 for node in nodes}
-        ours = {md5: sizes[md5] for md5 in hashes}
+        data = [node for node in nodes if node.id.startswith("data:")]
+        ours = {node.key: node.facts.get("size") or 0 for node in data}
+        files = {md5: size for md5, size in ours.items() if not md5.endswith(".dir")}
         pairs = [
-            *self.folders.holding(_folders(others), _files(ours)),
-            *self.folders.holding(_folders(ours), _files(others)),
+            *self._shelf(direction).holding(files),
+            *self.folders.inside(ours.keys() - files.keys(), lambda: self._single(direction)),
         ]
         known = self.data({end for pair in pairs for end in pair[:2]})
         for folder, file, path in pairs:
             edge = Edge(f"data:{folder}", "contains", f"data:{file}", path)
             yield from ((edge, known[end]) for end in (folder, file) if end in known)
 
-    def _recorded(self, direction: Direction) -> dict[str, int]:
-        """Returns all contents that runs or stages used (or made), with their sizes."""
-        if direction not in self._contents:
-            ends = self._makers if direction == "output" else self._users
-            staged = {md5: found[0][1].hash.size for md5, found in ends.items()}
-            self._contents[direction] = staged | self.pointers.contents(direction)
-        return self._contents[direction]
+    def _same(self, hashes: list[str]) -> Iterator[Step]:
+        pairs = self.pointers.same(hashes)
+        known = self.data({other for _, other in pairs})
+        for pair in pairs:
+            ends = [f"data:{md5}" for md5 in sorted(pair)]  # one fact, from whichever end
+            yield Edge(ends[0], "same-as", ends[1]), known[pair[1]]
+
+    def _shelf(self, direction: Direction) -> Shelf:
+        """Returns all folders that runs or stages used (or made)."""
+        if direction not in self._shelves:
+            self._shelves[direction] = Shelf(self.folders, self._recorded(direction, folders=True))
+        return self._shelves[direction]
+
+    def _single(self, direction: Direction) -> dict[bytes, str]:
+        """Returns all files that runs or stages used (or made), by the bytes of their md5s."""
+        if direction not in self._files:
+            found = filter(is_md5, self._recorded(direction, folders=False))
+            self._files[direction] = {bytes.fromhex(md5): md5 for md5 in found}
+        return self._files[direction]
+
+    def _recorded(self, direction: Direction, folders: bool) -> dict[str, int | None]:
+        ends = self._makers if direction == "output" else self._users
+        staged = {md5: found[0][1].hash.size for md5, found in ends.items()}
+        wanted = {md5: size for md5, size in staged.items() if md5.endswith(".dir") == folders}
+        return wanted | self.pointers.contents(direction, folders)
 
     # --- the pipelines, by md5 -------------------------------------------------------------
 
     @cached_property
     def _makers(self) -> dict[str, list[tuple[Stage, Tracked]]]:
-        return _by_md5((stage, t) for stage in self.pipelines.stages for t in stage.outputs)
+        return _by_md5(
+            (stage, t) for stage in self.pipelines.stages.values() for t in stage.outputs
+        )
 
     @cached_property
     def _users(self) -> dict[str, list[tuple[Stage, Tracked]]]:
-        return _by_md5((stage, t) for stage in self.pipelines.stages for t in stage.inputs)
+        stages = self.pipelines.stages.values()
+        return _by_md5((stage, tracked) for stage in stages for tracked in stage.inputs)
 
     @cached_property
     def _staged(self) -> dict[str, Tracked]:
@@ -246,19 +294,10 @@ def _by_kind(nodes: Iterable[Node]) -> dict[str, list[str]]:
     return keys
 
 
-def _files(contents: dict[str, int]) -> dict[str, int]:
-    return {md5: size for md5, size in contents.items() if not md5.endswith(".dir")}
-
-
-def _folders(contents: dict[str, int]) -> dict[str, int]:
-    return {md5: size for md5, size in contents.items() if md5.endswith(".dir")}
-
-
 def _edge(use: Use) -> Edge:
-    run, direction, key, path, name, role, *_ = use
-    if direction == "code":
-        name, role = None, name
-    return Edge(f"run:{run}", _EDGES[direction], f"{_PREFIXES[direction]}:{key}", path, name, role)
+    kind, prefix = _ENDS[use.direction]
+    name, role = (use.name, use.role) if prefix != "code" else (None, use.name)
+    return Edge(f"run:{use.run}", kind, f"{prefix}:{use.hash}", use.path, name, role)
 
 
 def _staged_edge(stage: Stage, tracked: Tracked, used: bool) -> Edge:
@@ -268,14 +307,22 @@ def _staged_edge(stage: Stage, tracked: Tracked, used: bool) -> Edge:
 
 def _end(use: Use) -> Node:
     """Returns the node of what a run made or ran, as that run calls it."""
-    prefix = _PREFIXES[use.direction]
+    _, prefix = _ENDS[use.direction]
     if prefix != "data":
         return Node(f"{prefix}:{use.hash}", prefix, use.hash[:SHORT])
-    facts = {"name": use.name, "type": use.kind, "size": use.size, "files": use.files}
-    return Node(f"data:{use.hash}", "artifact", use.path or "", {"md5": use.hash, **facts})
+    facts = _facts(use.hash, use.name, use.kind, use.size, use.files, use.stored is not None)
+    return Node(f"data:{use.hash}", "artifact", use.path or "", facts)
 
 
 def _recorded(content: Content) -> Node:
-    md5, path, name, kind, size, files, made = content
-    facts = {"md5": md5, "name": name, "type": kind, "size": size, "files": files}
+    md5, path, name, kind, size, files, kept, made = content
+    facts = _facts(md5, name, kind, size, files, kept)
     return Node(f"data:{md5}", "artifact" if made else "dataset", path, facts)
+
+
+def _facts(
+    md5: str, name: str | None, kind: str | None, size: int | None, files: int | None, kept: bool
+) -> dict[str, Any]:
+    return {
+        "md5": md5, "name": name, "type": kind, "size": size, "files": files, "kept": kept
+    }  # fmt: skip

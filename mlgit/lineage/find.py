@@ -15,10 +15,10 @@ from mlgit.ledger import Repository
 from mlgit.lineage.collect import SHORT, LedgerSource
 from mlgit.lineage.graph import Node
 from mlgit.names import shown
-from mlgit.registry import api
 
 PREFIX = 6  # hex digits that a hash must be given with, at least
 _HASH = re.compile(rf"[0-9a-f]{{{PREFIX},32}}(\.(d(ir?)?)?)?")
+_FILE = re.compile(r"[0-9a-f]{32}")
 
 
 def find(source: LedgerSource, text: str) -> list[Node]:
@@ -26,7 +26,8 @@ def find(source: LedgerSource, text: str) -> list[Node]:
 
     What lies on the disk under this name is meant before what is only recorded, and
     is looked for by its content. An id as the graph shows it ("run:…", "data:…",
-    "code:…", "stage:…") is always understood.
+    "code:…", "stage:…") is always understood. Of a file, whose md5 is given or which
+    lies here, nothing need be recorded: a folder may hold it.
 
     Raises:
         NotFound: nothing is meant, or more than one thing is.
@@ -38,13 +39,16 @@ def find(source: LedgerSource, text: str) -> list[Node]:
         return _on_disk(source, text, measured)
     kinds = ("run",) if text.startswith("@") else ("data", "run")
     meant = {kind: found for kind in kinds if (found := _KINDS[kind](source, text, True))}
-    if not meant and not text.startswith("@") and ("@" in text or colon):
+    is_version = ("@" in text or colon) and "://" not in text and not text.startswith("@")
+    if not meant and (is_version or text.startswith("models:")):
         return _version(source, text)
     if len(meant) > 1:
         choices = " or ".join(f"{kind}:{text}" for kind in meant)
         raise NotFound(f"{shown(text)} is the name of data and of a run", f"write {choices}")
     for found in meant.values():
         return found
+    if _FILE.fullmatch(text.lower()):
+        return [_file(text.lower())]
     raise NotFound(
         f"no data and no run is called {shown(text)}", "list them: mlgit data ls, mlgit log"
     )
@@ -57,8 +61,11 @@ def _run(source: LedgerSource, text: str, quiet: bool = False) -> list[Node]:
 
 
 def _data(source: LedgerSource, text: str, quiet: bool = False) -> list[Node]:
-    if _HASH.fullmatch(text.lower()):
-        found = source.beginning(text.lower())
+    if known := source.data([text]):
+        return [known[text]]
+    md5 = text.lower()
+    if _HASH.fullmatch(md5):
+        found = source.beginning(md5)
         if len(found) > 1:
             raise NotFound(
                 f"{len(found)} hashes begin with {text}",
@@ -66,11 +73,30 @@ def _data(source: LedgerSource, text: str, quiet: bool = False) -> list[Node]:
             )
         if found:
             return list(source.data(found).values())
-    found = source.called(text, _from_root(source.ledger.repository, text))
-    if not found and not quiet:
-        raise NotFound(f"no run used or made {shown(text)}", "list what they used: mlgit data ls")
-    nodes = source.data(found)
-    return [nodes[each] for each in found]
+    path = _from_root(source.ledger.repository, text)
+    if found := source.called(_without_secrets(text), path):
+        nodes = source.data(found)
+        return [nodes[each] for each in found]
+    if inside := source.within(path):
+        return inside
+    if quiet:
+        return []
+    if _FILE.fullmatch(md5):
+        return [_file(md5)]
+    raise NotFound(f"no run used or made {shown(text)}", "list what they used: mlgit data ls")
+
+
+def _without_secrets(text: str) -> str:
+    """Returns an address as runs record it, and all else as it is."""
+    if "://" not in text:
+        return text
+    from mlgit.data import address  # loads what speaks http
+
+    return address.without_secrets(text)
+
+
+def _file(md5: str) -> Node:
+    return Node(f"data:{md5}", "dataset", md5, {"md5": md5})
 
 
 def _code(source: LedgerSource, text: str, quiet: bool = False) -> list[Node]:
@@ -82,7 +108,7 @@ def _code(source: LedgerSource, text: str, quiet: bool = False) -> list[Node]:
 
 def _stage(source: LedgerSource, text: str, quiet: bool = False) -> list[Node]:
     stages = source.pipelines.stages
-    found = [stage for stage in stages if stage.id == text or stage.name == text]
+    found = [stage for stage in stages.values() if stage.id == text or stage.name == text]
     if not found:
         raise NotFound(f"there is no stage {shown(text)} in the pipelines of the runs")
     return [source.stage(stage) for stage in found]
@@ -93,6 +119,8 @@ _KINDS = {"run": _run, "data": _data, "code": _code, "stage": _stage}
 
 def _version(source: LedgerSource, text: str) -> list[Node]:
     """Returns the bytes of a registered version, as "churn@v2" or "models:/churn/2" names it."""
+    from mlgit.registry import api
+
     _, version = api.meant(source.ledger, text)
     if version.hash is None:
         raise NotFound(f"the git tag of {version.name} names no data")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mlgit.lineage.graph import Edge, Graph, Node
+from mlgit.lineage.graph import Edge, Graph, Node, kept
 
 _AGAINST = {"used", "ran", "ran-in"}  # edges whose object came before their subject
 
@@ -39,7 +39,8 @@ def caption(node: Node) -> tuple[str, str]:
         return node.label, f"run {key} {node.facts['status']}"
     if node.kind in ("dataset", "artifact"):
         size = node.facts.get("size")
-        return node.label, key if size is None else f"{key} {size:,} bytes"
+        told = [key, *([f"{size:,} bytes"] if size is not None else []), kept(node)]
+        return node.label, " ".join(filter(None, told))
     if node.kind == "stage":
         return f"stage {node.label}", str(node.facts["lock"])
     return f"{node.kind} {node.label}", str(node.facts.get("summary") or "")

@@ -14,22 +14,26 @@ keep chance out of the answer:
 
 from __future__ import annotations
 
-from collections import defaultdict
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
+
+import msgspec
 
 NODE_LIMIT = 50_000  # of one walk; enough for 10,000 runs, and no trap for the memory
 _STEPS_A_NODE = 20  # on average; more is a tangle that somebody made on purpose
 
 
-class Node(NamedTuple):
+# Tens of thousands are made for one answer, and none refers to itself.
+class Node(msgspec.Struct, frozen=True, gc=False):
     """A thing: its id is its kind's prefix and what identifies it, as in "run:01kb…"."""
 
     id: str
     kind: str
     """dataset (nothing recorded made it), artifact, run, stage (of DVC), code, environment."""
     label: str
-    facts: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    facts: dict[str, Any] = {}
     """More to show. Those that have a meaning here are a run's `started` and `ended`."""
 
     @property
@@ -38,12 +42,20 @@ class Node(NamedTuple):
         return self.id.partition(":")[2]
 
 
-class Edge(NamedTuple):
+def kept(node: Node) -> str:
+    """Returns what to say of data whose bytes were not kept; "" of all else."""
+    if node.facts.get("kept", True):
+        return ""
+    return "hash only" if re.fullmatch(r"[0-9a-f]{32}(\.dir)?", node.key) else "address only"
+
+
+class Edge(msgspec.Struct, frozen=True, gc=False):
     """A fact that reads as a sentence: run:… used data:…"""
 
     subject: str
     kind: str
-    """used, generated, ran (code), ran-in (an environment), contains, part-of (a parent)."""
+    """used, generated, ran (code), ran-in (an environment), contains, part-of (a parent),
+    same-as (other bytes of the same values)."""
     object: str
     path: str | None = None
     name: str | None = None
@@ -54,6 +66,7 @@ _EMPTY = {  # no bytes, and a folder of no files
     "d41d8cd98f00b204e9800998ecf8427e",
     "d751713988987e9331980363e24189ce.dir",
 }
+_ONE = {turn: (turn,) for turn in (-1, 0, 1)}
 _PART = {"contains": "object", "part-of": "subject"}  # which end is the part of the other
 
 Step = tuple[Edge, Node]  # an edge, and the node it leads to
@@ -66,15 +79,14 @@ class Source(Protocol):
         """Yields what they were made from or ran, or with `up=False` what was made from them."""
 
     def family(self, nodes: Collection[Node], up: bool) -> Iterable[Step]:
-        """Yields what they contain or lie in, as far as something made it (`up`) or used it."""
+        """Yields what they contain or lie in, as far as something made it (`up`) or used it,
+        and what is the same.
+        """
 
 
-class State(NamedTuple):
-    """A node as a walk came upon it."""
-
-    id: str
-    turn: int
-    """1 after a step from a part to the whole, -1 after one to a part, else 0."""
+State = tuple[str, int]
+"""A node as a walk came upon it: its id, and 1 after a step from a part to the whole, -1
+after one to a part, else 0."""
 
 
 class Walk:
@@ -86,7 +98,8 @@ class Walk:
         self.nodes = {node.id: node for node in roots}
         self.edges: dict[Edge, None] = {}  # an ordered set
         self.steps: dict[State, list[tuple[Edge, State]]] = {}
-        """The ways the walk took from each node; a way not in here breaks a rule."""
+        """The ways the walk took from each node; a way not in here breaks a rule, and a node
+        that is not in here is where the walk ended."""
         self.cut = False
         """Whether there was more than `limit` nodes."""
         self.ended = False
@@ -102,7 +115,8 @@ def walk(
 ) -> Walk:
     """Follows the edges from the roots, level by level; `depth` is the number of steps."""
     found = Walk(roots, up)
-    bounds = {State(root.id, 0): _bound(root, up) for root in roots}
+    nodes, edges, steps = found.nodes, found.edges, found.steps
+    bounds: dict[State, str] = {(root.id, 0): _bound(root, up) for root in roots}
     frontier = dict(bounds)
     level = taken = 0
     while frontier and taken < limit * _STEPS_A_NODE:
@@ -111,7 +125,6 @@ def walk(
             break
         level += 1
         following: dict[State, str] = {}
-        found.steps.update((state, []) for state in frontier)
         for state, edge, far, turn in _steps(source, found, frontier):
             taken += 1
             bound = frontier[state]
@@ -119,14 +132,17 @@ def walk(
                 if not turn and not _possible(far, bound, up):
                     continue
                 bound = _bound(far, up)
-            if far.id not in found.nodes:
-                if len(found.nodes) >= limit:
+            if far.id not in nodes:
+                if len(nodes) >= limit:
                     found.cut = True
                     continue
-                found.nodes[far.id] = far
-            reached = State(far.id, turn)
-            found.edges[edge] = None
-            found.steps[state].append((edge, reached))
+                nodes[far.id] = far
+            reached = (far.id, turn)
+            edges[edge] = None
+            if state in steps:
+                steps[state].append((edge, reached))
+            else:
+                steps[state] = [(edge, reached)]
             if reached not in bounds or _looser(bound, bounds[reached], up):
                 bounds[reached] = following[reached] = bound
         frontier = following
@@ -159,21 +175,22 @@ def _steps(
     source: Source, found: Walk, frontier: Collection[State]
 ) -> Iterator[tuple[State, Edge, Node, int]]:
     """Yields the steps that the rules allow from these states: whence, edge, whither, turn."""
-    states: dict[str, list[State]] = defaultdict(list)
-    for state in frontier:
-        if state.id.partition(":")[2] not in _EMPTY or state.id in found.roots:
-            states[state.id].append(state)
-    nodes = [found.nodes[node_id] for node_id in states]
-    for edge, far in source.flow(nodes, found.up):
+    turns: dict[str, tuple[int, ...]] = {}
+    for node_id, turn in frontier:
+        if node_id.partition(":")[2] not in _EMPTY or node_id in found.roots:
+            turns[node_id] = (*turns[node_id], turn) if node_id in turns else _ONE[turn]
+    nodes = [found.nodes[node_id] for node_id in turns]
+    for edge, far in chain(source.flow(nodes, found.up), source.family(nodes, found.up)):
         near = edge.subject if far.id == edge.object else edge.object
-        for state in states.get(near, ()):
-            yield state, edge, far, 0
-    for edge, far in source.family(nodes, found.up):
-        near = edge.subject if far.id == edge.object else edge.object
-        turn = -1 if getattr(edge, _PART[edge.kind]) == far.id else 1
-        for state in states.get(near, ()):
-            if turn * state.turn >= 0:
-                yield state, edge, far, turn
+        turned = _turn(edge, far) if edge.kind in _PART else 0
+        for turn in turns.get(near, ()):
+            if turned * turn >= 0:
+                yield (near, turn), edge, far, turn if edge.kind == "same-as" else turned
+
+
+def _turn(edge: Edge, far: Node) -> int:
+    """Returns 1 if this leads from a part to the whole, -1 if to a part."""
+    return -1 if getattr(edge, _PART[edge.kind]) == far.id else 1
 
 
 class Graph(NamedTuple):

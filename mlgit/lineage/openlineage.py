@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from mlgit import __version__
-from mlgit.lineage.graph import Edge, Graph, Node
+from mlgit.lineage.graph import Edge, Graph, Node, kept
 
 _PRODUCER = f"urn:mlgit:{__version__}"
 _SPEC = "https://openlineage.io/spec"
@@ -101,11 +101,18 @@ class _Writer:
                 counts = {"size": data.facts.get("size"), "fileCount": data.facts.get("files")}
                 counts = {key: value for key, value in counts.items() if value is not None}
                 title = f"{side.title()}Statistics{side.title()}DatasetFacet"
-                facet = _facet("DatasetVersionDatasetFacet", "1-0-1", datasetVersion=data.key)
+                facets = {
+                    "version": _facet(
+                        "DatasetVersionDatasetFacet", "1-0-1", datasetVersion=data.key
+                    )
+                }
+                if told := kept(data):
+                    tag = {"key": "mlgit.kept", "value": told, "source": "MLGIT"}
+                    facets["tags"] = _facet("TagsDatasetFacet", "1-0-0", tags=[tag])
                 yield {
                     "namespace": self._namespace,
                     "name": edge.path or data.label,
-                    "facets": {"version": facet},
+                    "facets": facets,
                     f"{side}Facets": {f"{side}Statistics": _facet(title, version, **counts)},
                 }
 

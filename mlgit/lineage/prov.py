@@ -23,6 +23,7 @@ _RELATIONS = {
     "generated": ("wasGeneratedBy", "prov:activity", "prov:entity"),
     "contains": ("hadMember", "prov:collection", "prov:entity"),
     "part-of": ("wasStartedBy", "prov:activity", "prov:starter"),
+    "same-as": ("alternateOf", "prov:alternate1", "prov:alternate2"),
 }
 _OTHER = ("wasInfluencedBy", "prov:influencee", "prov:influencer")
 _ROLES = {"ran": "code", "ran-in": "environment"}
@@ -85,7 +86,7 @@ def _add_agent(found: dict[str, dict[str, Any]], run: Node) -> None:
 
 
 def _told(edge: Edge) -> dict[str, str]:
-    if edge.kind == "contains":  # PROV allows it no attributes
+    if edge.kind in ("contains", "same-as"):  # PROV allows them no attributes
         return {}
     role = " ".join(filter(None, (_ROLES.get(edge.kind), edge.role)))
     told = {"prov:role": role, "mlgit:path": edge.path, "mlgit:name": edge.name}

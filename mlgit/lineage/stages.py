@@ -45,7 +45,8 @@ class Stage(NamedTuple):
 
 
 class Pipelines(NamedTuple):
-    stages: list[Stage]
+    stages: dict[str, Stage]
+    """By id."""
     problems: list[str]
     """What could not be read, for people."""
 
@@ -126,7 +127,7 @@ def _parsed(rows: Iterable[tuple[str, str, int]]) -> Pipelines:
             digest = hashlib.sha256(identity.encode()).hexdigest()[:20]
             ends = [_placed(tracked, posixpath.dirname(lock)) for tracked in (inputs, outputs)]
             found.setdefault(digest, Stage(digest, title, lock, commit, *ends))
-    return Pipelines(list(found.values()), list(problems))
+    return Pipelines(found, list(problems))
 
 
 def _placed(tracked: list[Any], folder: str) -> list[Tracked]:

@@ -55,10 +55,24 @@ def _unknown(source: LedgerSource, roots: Sequence[Node]) -> bool:
 
 def _nothing(source: LedgerSource, text: str, root: Node) -> NotFound:
     hint = "list what they used: mlgit data ls"
-    if source.called(root.label, root.label):
+    if source.folders.missing:
+        hint = f"but {_unseen(source)}"
+    elif source.called(root.label, root.label):
         hint = f"they did know other contents of this path: mlgit lineage 'data:{root.label}'"
-    return NotFound(
-        f"no run used or made {shown(text)} as it is here (md5 {root.key[:SHORT]}…)", hint
+    what = shown(text)
+    if root.key not in text.lower():
+        what += f" as it is here (md5 {root.key[:SHORT]}…)"
+    return NotFound(f"no run used or made {what}", hint)
+
+
+def _unseen(source: LedgerSource) -> str:
+    """Says which folders could not be looked into."""
+    missing = sorted(source.folders.missing)
+    folders = f"{len(missing):,} folder" + "s" * (len(missing) != 1)
+    named = ", ".join(md5[:SHORT] for md5 in missing[:3]) + ", …" * (len(missing) > 3)
+    return (
+        f"cannot look inside {folders} ({named}): no list of files on this machine; "
+        "fetch what was kept: mlgit pull"
     )
 
 
@@ -69,11 +83,9 @@ def _notes(source: LedgerSource, walks: Sequence[Walk], depth: int | None) -> li
         notes.append(f"there is more: this is where the search ended, after {count:,} things")
     if any(each.ended for each in walks):
         notes.append(f"the search ended at a depth of {depth}; there may be more")
-    if missing := sorted(source.folders.missing):
-        folders = f"{len(missing):,} folder" + "s" * (len(missing) != 1)
-        named = ", ".join(md5[:SHORT] for md5 in missing[:3]) + ", …" * (len(missing) > 3)
-        notes.append(
-            f"cannot look inside {folders} ({named}): no list of files on this machine; "
-            "fetch it: mlgit data pull"
-        )
+    if source.folders.missing:
+        notes.append(_unseen(source))
+    if unread := len(source.ledger.index().problems()):
+        records = "record" + "s" * (unread != 1)
+        notes.append(f"{unread:,} {records} cannot be read and may be missing here: mlgit doctor")
     return [*notes, *source.folders.damaged.values(), *source.problems]

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import json
-import operator
 import os
 import threading
 import time
@@ -26,18 +24,16 @@ from mlgit.data import put
 from mlgit.errors import Invalid, WrongState
 from mlgit.ledger import Repository
 from mlgit.records import Pointer
-from mlgit.records.canonical import BIG, Number, pack_number
-from mlgit.tracking import artifacts
+from mlgit.records.canonical import BIG
+from mlgit.tracking import artifacts, values
 from mlgit.tracking.journal import Journal, one_line
 
-TEXT_LIMIT = 64 * 1024  # characters of a note or a tag's value
 # Together they keep run.json below what its readers accept (records.SIZE_LIMITS).
 PARAMS_LIMIT = 1024 * 1024  # bytes of all params and tags of a run, as they are stored
 KEYS_LIMIT = 10_000  # metrics a run may have
 KEYS_SIZE_LIMIT = 2 * 1024 * 1024  # bytes of all their names
 
-# One line of pure ASCII whatever the value: a line of the journal stays a line.
-_line = json.JSONEncoder(allow_nan=False).encode
+_line = values.line
 
 
 class ActiveRun:
@@ -90,7 +86,7 @@ class ActiveRun:
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Logs several params, all of them or, if one is refused, none. See `log_param`."""
-        self._write_params(_items("params", params))
+        self._write_params(values.items("params", params))
 
     def _write_params(self, pairs: Iterable[tuple[str, Any]]) -> None:
         with self._lock:
@@ -98,7 +94,7 @@ class ActiveRun:
             new: dict[str, Any] = {}
             for key, value in pairs:
                 key = names.key("param", key)
-                packed = _packed(key, value)
+                packed = values.packed(key, value)
                 known = new.get(key, self._params.get(key, _ABSENT))
                 if known is _ABSENT:
                     new[key] = packed
@@ -117,19 +113,19 @@ class ActiveRun:
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Sets several tags; see `set_tag`."""
-        self._write_tags(_items("tags", tags))
+        self._write_tags(values.items("tags", tags))
 
     def _write_tags(self, pairs: Iterable[tuple[str, object]]) -> None:
         with self._lock:
             self._check_running("a tag")
-            new = {names.key("tag", key): _text("tag", value) for key, value in pairs}
+            new = {names.key("tag", key): values.plain_text("tag", value) for key, value in pairs}
             self._write_pairs("t", new)
 
     def set_note(self, text: str) -> None:
         """Sets the run's note, in Markdown; a later one replaces it."""
         with self._lock:
             self._check_running("a note")
-            self._journal.append(f'["n",{_line(_text("note", text))}]')
+            self._journal.append(f'["n",{_line(values.plain_text("note", text))}]')
 
     def _write_pairs(self, verb: str, pairs: Mapping[str, Any]) -> None:
         if not pairs:
@@ -169,7 +165,7 @@ class ActiveRun:
         # The one call that has to be fast: a line is built by hand, a key is
         # checked the first time only.
         finite = type(value) is float and value - value == 0
-        text = repr(value) if finite else _number_text(key, value)
+        text = repr(value) if finite else values.number_text(key, value)
         with self._lock:
             if self._ended is not None:
                 self._check_running("a metric")
@@ -180,7 +176,7 @@ class ActiveRun:
             if step is None:
                 step = self._next_step.get(known, 0)
             elif type(step) is not int or not -BIG <= step <= BIG:
-                step = _step(key, step)
+                step = values.integer_step(key, step)
             self._journal.append(f'["m",{known},{step},{self._ms(time)},{text}]')
             self._next_step[known] = step + 1
 
@@ -191,7 +187,9 @@ class ActiveRun:
         time: float | datetime.datetime | None = None,
     ) -> None:
         """Logs several metrics at one step and time, all or none. See `log_metric`."""
-        self._write_points([(key, value, step, time) for key, value in _items("metrics", metrics)])
+        self._write_points(
+            [(key, value, step, time) for key, value in values.items("metrics", metrics)]
+        )
 
     def log_batch(
         self,
@@ -205,21 +203,21 @@ class ActiveRun:
         tuples, or objects with those attributes and `timestamp` in milliseconds,
         as MLflow's `Metric`.
         """
-        points = [_point(item) for item in metrics]
+        points = [values.point(item) for item in metrics]
         if params:
             self.log_params(params)
         if tags:
             self.set_tags(tags)
         self._write_points(points)
 
-    def _write_points(self, points: Iterable[_Point]) -> None:
+    def _write_points(self, points: Iterable[values.Point]) -> None:
         with self._lock:
             self._check_running("a metric")
             now = self._ms(None)
             next_step: dict[str, int] = {}
             lines = []
             for key, value, step, moment in points:
-                text = _number_text(key, value)
+                text = values.number_text(key, value)
                 try:
                     known = self._keys[key]
                 except (KeyError, TypeError):
@@ -227,7 +225,7 @@ class ActiveRun:
                 if step is None:
                     step = next_step.get(known, self._next_step.get(known, 0))
                 else:
-                    step = _step(key, step)
+                    step = values.integer_step(key, step)
                 next_step[known] = step + 1
                 ms = now if moment is None else self._ms(moment)
                 lines.append(f'["m",{known},{step},{ms},{text}]')
@@ -252,7 +250,7 @@ class ActiveRun:
             return int((time.time() - self.started) * 1000)
         seconds = None
         if not isinstance(moment, datetime.datetime):
-            seconds = scalar(moment)
+            seconds = values.scalar(moment)
         else:
             with contextlib.suppress(ValueError, OverflowError):  # year 1, in another time zone
                 seconds = moment.timestamp()
@@ -539,7 +537,6 @@ class ActiveRun:
 
 
 _ABSENT = object()
-_Point = tuple[str, Any, Any, Any]  # key, value, step, time
 
 
 def outcome(error: BaseException | None) -> tuple[str, str | None]:
@@ -558,94 +555,3 @@ def outcome(error: BaseException | None) -> tuple[str, str | None]:
 
 class Terminated(SystemExit):
     """Raised in the main thread by SIGTERM, so that runs end and `finally` blocks are run."""
-
-
-def _items(what: str, pairs: Any) -> Iterable[tuple[Any, Any]]:
-    if not isinstance(pairs, Mapping):
-        raise Invalid(
-            f"{what} are given as a dict, not as {names.shown(pairs)}",
-            "of a namespace, pass vars(namespace)",
-        )
-    return pairs.items()
-
-
-def _packed(key: str, value: Any) -> Any:
-    try:
-        return records.pack(value)
-    except Invalid as error:
-        raise Invalid(f"the param {names.shown(key)}: {error.message}", error.hint) from error
-
-
-def _number_text(key: str, value: Any) -> str:
-    if type(value) is float and value - value == 0:
-        return repr(value)
-    number = scalar(value)
-    if number is None:
-        raise Invalid(
-            f"the metric {names.shown(key)} is {names.shown(value)}, which is not a number",
-            "log a text as a param or tag, and many numbers one by one or as a table",
-        )
-    if isinstance(number, int) and abs(number) >= 10**1000:
-        raise Invalid(f"the metric {names.shown(key)} has more than 1,000 digits")
-    return _line(pack_number(number))
-
-
-def scalar(value: Any) -> Number | None:
-    """Returns the int or float that a value is or converts to; None if it is no number.
-
-    Scalars of numpy and torch convert, and their arrays of one; Decimal and Fraction too.
-    """
-    if isinstance(value, int):
-        return int(value)
-    try:
-        if hasattr(value, "item"):  # numpy, torch, jax, tensorflow
-            value = value.item()
-        if isinstance(value, (str, bytes, bytearray, complex)):
-            return None
-        return int(value) if isinstance(value, int) else float(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        return None
-
-
-def _step(key: str, step: Any) -> int:
-    try:
-        if isinstance(step, bool):
-            raise TypeError
-        number = operator.index(step)
-    except TypeError:
-        raise Invalid(
-            f"the step {names.shown(step)} of the metric {names.shown(key)} is not an integer",
-            "pass time= for what is measured against the clock",
-        ) from None
-    if not -BIG <= number <= BIG:
-        raise Invalid(f"the step {number} is beyond 2**53, where integers stop being exact")
-    return number
-
-
-def _point(item: Any) -> _Point:
-    if isinstance(item, tuple) and 2 <= len(item) <= 4:
-        key, value, step, moment = (*item, None, None)[:4]
-        return key, value, step, moment
-    if hasattr(item, "key") and hasattr(item, "value"):
-        moment = getattr(item, "timestamp", None)
-        ms = scalar(moment)
-        return (
-            item.key,
-            item.value,
-            getattr(item, "step", None),
-            moment if ms is None else ms / 1000,
-        )
-    raise Invalid(
-        f"{names.shown(item)} is not a metric", "pass (key, value), or (key, value, step[, time])"
-    )
-
-
-def _text(what: str, value: object) -> str:
-    text = value if isinstance(value, str) else str(value)
-    if len(text) > TEXT_LIMIT:
-        raise Invalid(
-            f"the {what} has {len(text):,} characters, {TEXT_LIMIT:,} are allowed",
-            "log a long text as an artifact: log_text",
-        )
-    records.pack(text)
-    return text

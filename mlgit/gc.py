@@ -13,8 +13,11 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from mlgit.data import store
-from mlgit.errors import Unreadable, WriteFailed
+from mlgit import remotes
+from mlgit.data import store, transfer
+from mlgit.data.hashing import Member
+from mlgit.data.remote import connect
+from mlgit.errors import MlgitError, Unreadable, WriteFailed
 from mlgit.ledger import Ledger, walk
 from mlgit.ledger.repository import Repository
 from mlgit.records import Run
@@ -48,18 +51,26 @@ def find(repository: Repository) -> Waste:
     objects = {
         md5: found.st_size
         for md5, found in store.objects(repository.data_store)
-        # A link that was lent by the user's cache has that file's mtime; its ctime is ours.
-        if md5 not in needed and now - max(found.st_mtime, found.st_ctime) > GRACE
+        # What the user's cache lent takes no space of its own, and its age is not ours.
+        if md5 not in needed and found.st_nlink == 1
+        # A copy may have an old mtime; its ctime is when it came.
+        if now - max(found.st_mtime, found.st_ctime) > GRACE
     }
     return Waste(objects, _abandoned(repository, now))
 
 
-def drop(repository: Repository, waste: Waste) -> None:
-    """Deletes what was found, manifests before the files they name.
+def drop(repository: Repository, waste: Waste) -> int:
+    """Deletes what was found, manifests before the files they name; returns the bytes.
+
+    It is looked for once more: since a person was asked, a run may have stored the same.
 
     Raises:
+        Unreadable: see `find`.
         WriteFailed: something cannot be deleted.
     """
+    now = find(repository)
+    objects = {md5: size for md5, size in waste.objects.items() if md5 in now.objects}
+    waste = Waste(objects, waste.files)
     paths = [
         store.object_path(repository.data_store, md5)
         for md5 in sorted(waste.objects, key=lambda md5: (not md5.endswith(".dir"), md5))
@@ -69,6 +80,7 @@ def drop(repository: Repository, waste: Waste) -> None:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise WriteFailed(f"cannot delete {path}: {error.strerror}") from error
+    return waste.size
 
 
 def _needed(repository: Repository) -> set[str]:
@@ -85,10 +97,36 @@ def _needed(repository: Repository) -> set[str]:
                 named |= _md5s(run)
     for path in journal.all_paths(repository.common_dir):
         named |= _md5s(finish.peek(path))
-    for md5 in [md5 for md5 in named if md5.endswith(".dir")]:
-        if store.has(repository.data_store, md5):
-            named |= {member.md5 for member in store.members(repository.data_store, md5)}
+    lists = [md5 for md5 in named if md5.endswith(".dir")]
+    absent = [md5 for md5 in lists if not store.has(repository.data_store, md5)]
+    elsewhere = _manifests(repository, absent)
+    for md5 in lists:
+        members = elsewhere.get(md5) or store.members(repository.data_store, md5)
+        named |= {member.md5 for member in members}
     return named
+
+
+def _manifests(repository: Repository, absent: list[str]) -> dict[str, list[Member]]:
+    """Returns the files of folders whose lists are not here, from the data remote."""
+    if not absent:
+        return {}
+    found: dict[str, list[Member]] = {}
+    why = "there is no data remote"
+    try:
+        with Ledger(repository) as ledger:
+            remote = remotes.here(repository, remotes.find(ledger))
+        with connect(remote) as connection:
+            found = transfer.manifests(connection, absent)
+            why = f"not on {remote.name}"
+    except MlgitError as error:
+        why = error.message
+    if len(found) < len(absent):
+        raise Unreadable(
+            f"the list of files of {len(absent) - len(found):,} folders that runs keep is not "
+            f"here, and {why}; what they need is not known, so nothing was deleted",
+            "bring the lists: mlgit pull, or mlgit data pull RUN",
+        )
+    return found
 
 
 def _md5s(run: Run) -> set[str]:

@@ -307,6 +307,49 @@ def test_gc_does_nothing_while_a_run_cannot_be_read(
     assert mlgit.get_run(run.id).read("model/w.bin") == b"\0weights"
 
 
+def test_gc_spares_what_a_run_stores_again(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (repo / "again.bin").write_bytes(b"\0again")
+    md5 = inputs.take(open_repository(), repo / "again.bin").md5
+    place = repo / ".git/mlgit/data/files/md5" / md5[:2] / md5[2:]
+    old = time.time() - 21 * 24 * 60 * 60
+    os.utime(place, (old, old))
+    age(repo, monkeypatch)
+    waste = gc.find(open_repository())
+    assert waste.objects == {md5: 6}
+    with mlgit.start_run(capture=()) as run:  # while a person is asked
+        run.log_model("again.bin")
+    assert time.time() - place.stat().st_mtime > 0 and place.stat().st_mtime > old
+    assert gc.drop(open_repository(), waste) == 0
+    assert mlgit.get_run(run.id).read("model") == b"\0again"
+
+
+def test_gc_keeps_the_files_of_a_folder_whose_list_is_lost(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train()
+    md5 = str(run.record.outputs[0].md5)
+    (shared / ".git/mlgit/data/files/md5" / md5[:2] / md5[2:]).unlink()
+    before = objects(shared / ".git/mlgit/data")
+    age(shared, monkeypatch)
+    assert "so nothing was deleted" in type_("gc --yes", 1).stderr
+    assert objects(shared / ".git/mlgit/data") == before
+    monkeypatch.undo()
+    os.chdir(shared)
+    store = shared.parent / "store/mlgit/files/md5" / md5[:2] / md5[2:]
+    assert not store.exists()
+
+
+def test_gc_asks_the_remote_for_lists_that_are_not_here(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train()
+    type_("push --yes")
+    md5 = str(run.record.outputs[0].md5)
+    (shared / ".git/mlgit/data/files/md5" / md5[:2] / md5[2:]).unlink()
+    age(shared, monkeypatch)
+    assert type_("gc --yes").stderr == "There is nothing to drop.\n"
+
+
 def test_what_dvc_gc_deletes_is_never_ours(shared: Path, tmp_path: Path) -> None:
     dvc("init", "--quiet", cwd=Path.cwd())
     dvc("remote", "add", "--default", "team", str(tmp_path / "store"), cwd=Path.cwd())

@@ -47,6 +47,6 @@ def gc_command(ctx: click.Context, dry_run: bool, yes: bool, as_json: bool) -> N
         if not asked or not click.confirm("Drop them?", default=False, err=True):
             click.echo("Nothing was dropped" + ("." if asked else "; to do it: --yes."), err=True)
             ctx.exit(1)
-    gc.drop(repository(), waste)
+    dropped = gc.drop(repository(), waste)
     if not as_json:
-        click.echo(f"Dropped {output.size(waste.size)}.")
+        click.echo(f"Dropped {output.size(dropped)}.")

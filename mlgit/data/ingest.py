@@ -27,6 +27,7 @@ from mlgit.data.store import (
     members,
     object_path,
     put,
+    renew,
     settle,
     sweep,
     verify_object,
@@ -79,8 +80,7 @@ def receive(store: Path, write: Callable[[Path], T]) -> tuple[Hash, T]:
     with writing(store) as beside:
         told = write(beside)
         found = hashing.hash_file(beside)
-        if not has(store, found.md5, found.size):
-            settle(store, beside, found.md5)
+        settle(store, beside, found.md5)  # in place of the same bytes, if they are there
     return found, told
 
 
@@ -91,7 +91,10 @@ def put_manifest(store: Path, manifest: bytes) -> str:
         WriteFailed: the disk is full or read-only.
     """
     md5 = hashing.manifest_md5(manifest)
-    return md5 if has(store, md5, len(manifest)) else put(store, manifest, ".dir")
+    if has(store, md5, len(manifest)):
+        renew(store, md5)
+        return md5
+    return put(store, manifest, ".dir")
 
 
 def measure(path: Path, state: State, progress: Progress | None = None) -> Hash:
@@ -171,7 +174,10 @@ class _Taker:
         return found
 
     def _is_here(self, md5: str, size: int) -> bool:
-        return has(self._store, md5, size) or self._borrow(md5)
+        if has(self._store, md5, size):
+            renew(self._store, md5)
+            return True
+        return self._borrow(md5)
 
     def _lender_of(self, md5: str) -> Path | None:
         return next((lender for lender in self._lenders if has(lender, md5)), None)

@@ -109,15 +109,14 @@ def encode(name: str) -> str:
     >>> encode("team/churn"), encode("größe 2"), encode("../x")
     ('team/churn', 'gr%C3%B6%C3%9Fe%202', '%2E%2E/x')
     """
-    folder, colon, rest = name.partition(":")
-    if colon and re.fullmatch(r"[0-9A-Za-z/_-]+", folder, re.ASCII):
+    folder, _, rest = name.partition(":")
+    if rest and re.fullmatch(r"[0-9A-Za-z/_-]+", folder, re.ASCII):
         return f"{_encode(folder)}={_encode(rest)}"  # GTO's name of an artifact in a subfolder
     return _encode(name)
 
 
 def _encode(name: str) -> str:
-    safe = _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), name)
-    return safe or "%"
+    return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), name)
 
 
 # Besides what git forbids: an end that is no letter or digit, and a slash beside another.

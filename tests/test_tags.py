@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import git
 from gto.tag import parse_name
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mlgit import tags
@@ -70,6 +70,7 @@ def test_gto_reads_them_alike(tag: str) -> None:
 
 
 @given(st.text(min_size=1, max_size=40))
+@example("0:")
 def test_any_name_a_model_may_have_comes_back(name: str) -> None:
     try:
         name = tags.model_name(name)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ON_CI, git, make_run, users_own
+from conftest import ON_CI, add_runs, git, make_run, users_own
 
 import mlgit
 from mlgit.errors import NotFound, WrongState
@@ -194,6 +194,129 @@ def test_ctrl_c_leaves_no_work_tree(project: Path) -> None:
     process.communicate(timeout=60)
     assert process.returncode != 0
     assert git("worktree", "list").count("\n") == 1
+
+
+def trained(repo: Path, script: str, *args: str, **env: str) -> None:
+    """Commits a script and runs it."""
+    (repo / "train.py").write_text("import mlgit, os, random, sys\n" + script)
+    git("add", ".")
+    git("commit", "--quiet", "--message", "script")
+    subprocess.run(
+        [sys.executable, "train.py", *args], env={**os.environ, **env}, capture_output=True
+    )
+
+
+ONE = "with mlgit.start_run('exp', 'one'): mlgit.log_metric('m', 1.0)\n"
+
+
+def test_nothing_is_written_through_a_link_that_leads_out(project: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "train.txt").write_text("mine\n")
+    shutil.rmtree(project / "data")
+    (project / "data").symlink_to(outside)
+    git("add", "--force", "data")
+    git("commit", "--quiet", "--message", "a link")
+    run = mlgit.get_run("baseline").record
+    code = Source(commit=git("rev-parse", "HEAD").strip(), entry="train.py", argv=run.source.argv)
+    add_runs(project, make_run(name="hostile", source=code, inputs=run.inputs))
+    done = mlgit_("reproduce", "hostile", "--env", "current", code=1)
+    assert "behind a link that leads out of the code" in done.stderr
+    assert (outside / "train.txt").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("name", ["GIT_INDEX_FILE", "GIT_DIR"])
+def test_what_git_tells_its_children_does_not_lead_to_the_users_index(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    trained(repo, ONE)
+    (repo / "train.py").write_text("staged = True\n")
+    git("add", ".")
+    own = users_own(repo)
+    place = {"GIT_INDEX_FILE": repo / ".git/index", "GIT_DIR": repo / ".git"}[name]
+    with monkeypatch.context() as patch:
+        patch.setenv(name, str(place))
+        assert reproduce("one")["same"]
+    assert users_own(repo) == own
+
+
+def test_a_work_tree_of_the_users_on_a_disk_that_is_away_is_kept(
+    repo: Path, tmp_path: Path
+) -> None:
+    trained(repo, ONE)
+    git("worktree", "add", "--quiet", "--detach", tmp_path / "usb")
+    (tmp_path / "usb").rename(tmp_path / "unplugged")
+    assert reproduce("one")["same"]
+    assert [path.name for path in (repo / ".git/worktrees").iterdir()] == ["usb"]
+
+
+def test_modules_come_from_the_recorded_code(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (repo / "src").mkdir()
+    (repo / "src/library.py").write_text("VALUE = 1\n")
+    path = os.pathsep.join([str(repo / "src"), str(Path(mlgit.__file__).parent.parent)])
+    script = "import library\n" + ONE.replace("1.0", "library.VALUE")
+    trained(repo, script, PYTHONPATH=path)
+    (repo / "src/library.py").write_text("VALUE = 2\n")
+    monkeypatch.setenv("PYTHONPATH", path)
+    assert reproduce("one")["same"]
+
+
+def test_of_several_runs_the_one_with_the_same_params_is_compared(repo: Path) -> None:
+    trained(
+        repo,
+        "for lr in (1, 2, 3):\n"
+        "    with mlgit.start_run('exp', 'trial', params={'lr': lr}):\n"
+        "        mlgit.log_metric('m', lr)\n",
+    )
+    first, _, _ = sorted(run.id for run in mlgit.runs())
+    for _ in range(2):  # the runs of an earlier reproduction do not count
+        assert reproduce(first)["same"]
+
+
+def test_a_failed_run_fails_again(repo: Path) -> None:
+    trained(repo, "with mlgit.start_run('exp', 'bad'):\n    mlgit.log_metric('m', 1)\n    1 / 0\n")
+    command = [sys.executable, "-m", "mlgit", "reproduce", "bad", "--env", "current"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and "ZeroDivisionError" in done.stderr
+    assert "The outcome is the same" in done.stdout
+
+
+def test_a_path_below_home_is_given_as_a_shell_would(repo: Path, hermetic: Path) -> None:
+    (hermetic / "value").write_text("4")
+    trained(repo, ONE.replace("1.0", "float(open(sys.argv[1]).read())"), str(hermetic / "value"))
+    assert mlgit.get_run("one").record.source.argv == ["~/value"]
+    assert reproduce("one")["same"]
+
+
+def test_another_way_to_the_same_end_differs(repo: Path) -> None:
+    two = "mlgit.log_metric('m', random.random()); mlgit.log_metric"
+    trained(repo, ONE.replace("mlgit.log_metric", two).replace("'one'", "'noisy'"))
+    rows = {row["field"]: row["same"] for row in reproduce("noisy", code=1)["rows"]}
+    assert rows == {"metrics.m": True, "metrics.m.min": False}
+
+
+def test_files_that_were_not_kept_are_named(repo: Path) -> None:
+    (repo / "big.bin").write_bytes(bytes(2_000_000))
+    trained(repo, "open('big.bin', 'ab').write(b'1')\n" + ONE)
+    assert reproduce("one")["notes"] == ["big.bin was not kept with the code: larger than 1 MiB"]
+
+
+def test_a_reproduction_does_not_add_to_its_origin(repo: Path) -> None:
+    trained(repo, ONE.replace("'one'", "'one', resume=os.environ.get('RESUME')"))
+    run = mlgit.get_run("one")
+    os.environ["RESUME"] = run.id
+    try:
+        done = mlgit_("reproduce", "one", "--env", "current", code=1)
+    finally:
+        del os.environ["RESUME"]
+    assert "must not add to it" in done.stderr
+    assert mlgit.get_run("one").record.metrics == run.record.metrics
+
+
+def test_packages_are_names_and_no_options() -> None:
+    hostile = {"--index-url=http://x/#": "1", "a @ http://x/a.zip #": "1", "b": "1 --pre"}
+    recorded = {"packages": {**hostile, "torch": "2.1.0+cu118", "ruamel-yaml": "0.18.6"}}
+    assert environment._wanted(recorded) == ["ruamel-yaml==0.18.6", "torch==2.1.0+cu118"]
 
 
 def test_a_kept_work_tree(project: Path, tmp_path: Path) -> None:

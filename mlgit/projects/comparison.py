@@ -24,7 +24,8 @@ class Row(NamedTuple):
 def compare(recorded: Run, again: Run, rtol: float, atol: float) -> list[Row]:
     """Returns params that differ, the last values of all metrics, and outputs.
 
-    Metrics are the same if |a - b| <= atol + rtol * |a|; NaN is NaN. The bytes of outputs
+    Of a metric's lowest and highest value only those that differ. Numbers are the same if
+    |a - b| <= atol + rtol * |a|; NaN is NaN. The bytes of outputs
     may differ for reasons that do not matter (a time in a file), so they do not count.
     """
     rows = []
@@ -37,6 +38,12 @@ def compare(recorded: Run, again: Run, rtol: float, atol: float) -> list[Row]:
         was = recorded.metrics[key].last if key in recorded.metrics else None
         now = again.metrics[key].last if key in again.metrics else None
         rows.append(Row(f"metrics.{key}", was, now, _close(was, now, rtol, atol), True))
+        if was is None or now is None or not rows[-1].same:
+            continue
+        for part in ("min", "max"):  # said only where they tell of another way to one end
+            was, now = getattr(recorded.metrics[key], part), getattr(again.metrics[key], part)
+            if not _close(was, now, rtol, atol):
+                rows.append(Row(f"metrics.{key}.{part}", was, now, False, True))
     before = {p.path: p.md5 for p in recorded.outputs if p.kind != "history"}
     after = {p.path: p.md5 for p in again.outputs if p.kind != "history"}
     for path in sorted((before.keys() | after.keys()) - {"console.txt"}):

@@ -7,6 +7,7 @@ up for. Every package is named with its version, so nothing is resolved.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -80,8 +81,16 @@ def _wanted(recorded: Mapping[str, Any]) -> list[str]:
     return [
         f"{name}=={version}"
         for name, version in sorted(found.items())
-        if name not in _OURS and isinstance(version, str)
+        if name not in _OURS
+        and isinstance(version, str)
+        # It may come from anybody, and must be no option and no address for pip.
+        and _NAME.fullmatch(name)
+        and _VERSION.fullmatch(version)
     ]
+
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")  # as PEP 503 normalizes them
+_VERSION = re.compile(r"[A-Za-z0-9][\w.!+-]*", re.ASCII)
 
 
 def _python_note(version: str) -> list[str]:

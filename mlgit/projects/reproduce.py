@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from mlgit import saved
+from mlgit import names, saved
 from mlgit.data.traffic import Progress
 from mlgit.errors import MlgitError, NotFound, WrongState
 from mlgit.ledger import Ledger
@@ -58,6 +59,7 @@ def reproduce(
     notes: list[str] = []
     with worktree.at(ledger.repository, commit, kept) as folder:
         say(f"code {commit[:12]} in {folder}")
+        notes += _left_out(run, folder)
         placed, told = worktree.place_data(ledger, run, folder, progress)
         notes += told
         if placed:
@@ -72,9 +74,11 @@ def reproduce(
         notes += python.notes
         where = folder / (run.source.cwd or ".")
         say(f"$ python {' '.join(command)}")
-        code = _execute(python.python, command, where, run.id)
-    again = _newest(ledger, run)
-    if code:
+        begun = names.new_id()
+        env = _variables(python.python, run.id, ledger.repository.work_tree, folder)
+        code = _execute(python.python, command, where, env)
+    again = _corresponding(ledger, run, begun)
+    if code and not (again and again.status == run.status == "failed"):
         also = f"; it is recorded as {again.id}" if again else ""
         raise WrongState(
             f"the command ended with exit code {code}{also}",
@@ -98,6 +102,17 @@ def _code(ledger: Ledger, run: Run) -> str:
     return commit
 
 
+def _left_out(run: Run, folder: Path) -> list[str]:
+    """Returns notes of code that the run had and the work tree has not."""
+    notes = [
+        f"{item.get('path')} was not kept with the code: {item.get('reason')}"
+        for item in run.source.skipped
+    ]
+    if (folder / ".gitmodules").is_file():
+        notes.append("submodules are left empty; fetch them in a work tree of --keep")
+    return notes
+
+
 def command_of(run: Run) -> list[str]:
     """Returns the arguments of Python that run the command again.
 
@@ -118,14 +133,21 @@ def command_of(run: Run) -> list[str]:
             "an argument was a secret and was not recorded",
             "give secrets by the environment, not as arguments",
         )
+    arguments = [_with_home(argument) for argument in source.argv]
     if source.module is not None:
-        return ["-m", source.module, *source.argv]
+        return ["-m", source.module, *arguments]
     # Relative to the folder the command was given in.
     script = os.path.relpath(source.entry or "", source.cwd or ".")
-    return [script, *source.argv]
+    return [script, *arguments]
 
 
-def _execute(python: Path, command: list[str], where: Path, origin: str) -> int:
+def _with_home(argument: str) -> str:
+    """Returns an argument with the home folder, which records spell `~`, as a shell gives it."""
+    return re.sub(r"(^|[=:,])~(?=/|$)", lambda m: m[1] + os.path.expanduser("~"), argument)
+
+
+def _variables(python: Path, origin: str, root: Path | None, folder: Path) -> dict[str, str]:
+    """Returns the environment variables for the command."""
     kept = {
         key: value
         for key, value in os.environ.items()
@@ -135,8 +157,23 @@ def _execute(python: Path, command: list[str], where: Path, origin: str) -> int:
     if python != Path(sys.executable):
         kept.pop("PYTHONPATH", None)
         kept["VIRTUAL_ENV"] = str(python.parent.parent)
+    elif root and "PYTHONPATH" in kept:
+        places = kept["PYTHONPATH"].split(os.pathsep)
+        kept["PYTHONPATH"] = os.pathsep.join(_moved(place, root, folder) for place in places)
     path = os.pathsep.join([str(python.parent), kept.get("PATH", "")])
-    env = {**kept, "PATH": path, ORIGIN_VARIABLE: origin}
+    return {**kept, "PATH": path, ORIGIN_VARIABLE: origin}
+
+
+def _moved(place: str, root: Path, folder: Path) -> str:
+    """Returns a folder of the user's work tree as the one in the new work tree."""
+    real = Path(place).resolve()
+    if not os.path.isabs(place) or not real.is_relative_to(root):
+        return place
+    moved = folder / real.relative_to(root)
+    return str(moved) if moved.is_dir() else place
+
+
+def _execute(python: Path, command: list[str], where: Path, env: dict[str, str]) -> int:
     if not where.is_dir():
         raise NotFound(f"the folder {where.name} in which the command was given is not in the code")
     stderr = 2  # the descriptor: ours may have been replaced
@@ -149,12 +186,19 @@ def _execute(python: Path, command: list[str], where: Path, origin: str) -> int:
         raise
 
 
-def _newest(ledger: Ledger, run: Run) -> Run | None:
-    """Returns the run that corresponds, of those that the command has just recorded."""
+def _corresponding(ledger: Ledger, run: Run, begun: str) -> Run | None:
+    """Returns the run that corresponds, of those that the command has just recorded.
+
+    One of the same name, of several the first with the same params, else the first.
+    """
     with Ledger(ledger.repository) as now:
         try:
-            found = saved.select(now, f'tags."{ORIGIN}" = "{run.id}" and id > {run.id}')
+            found = saved.select(now, f'tags."{ORIGIN}" = "{run.id}" and id > {begun}')
         except MlgitError:
             return None
-    like = [r for r in found if (r.experiment, r.name) == (run.experiment, run.name)]
-    return next(iter(like or found), None)
+
+    def unlike(other: Run) -> tuple[bool, bool, str]:
+        titles = (other.experiment, other.name) != (run.experiment, run.name)
+        return titles, other.params != run.params, other.id
+
+    return min(found, key=unlike, default=None)

@@ -35,7 +35,14 @@ def at(repository: Repository, commit: str, kept: Path | None) -> Iterator[Path]
     options = ("-c", f"core.hooksPath={os.devnull}", "-c", "advice.detachedHead=false")
     try:
         try:
-            repository.git(*options, "worktree", "add", "--detach", str(folder), commit)
+            repository.git(
+                *options, "worktree", "add", "--detach", "--no-checkout", str(folder), commit
+            )
+            # Told where everything lies: GIT_INDEX_FILE and its like may be set to the user's.
+            own = _git_dir(folder)
+            env = {"GIT_DIR": own, "GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": f"{own}/index"}
+            whole = ("-c", "core.sparseCheckout=false")
+            repository.git(*options, *whole, "read-tree", "--reset", "-u", commit, env=env)
         except GitFailed as error:
             raise WriteFailed(
                 f"git cannot make a work tree at {commit[:12]}: {error.stderr.strip()[-300:]}"
@@ -43,9 +50,15 @@ def at(repository: Repository, commit: str, kept: Path | None) -> Iterator[Path]
         yield folder
     finally:
         if above is not None:
-            shutil.rmtree(above, ignore_errors=True)
+            # Not `worktree prune`: it would forget those of the user on a disk that is away.
             with contextlib.suppress(GitFailed):
-                repository.git("worktree", "prune")
+                repository.git("worktree", "remove", "--force", "--force", str(folder))
+            shutil.rmtree(above, ignore_errors=True)
+
+
+def _git_dir(folder: Path) -> str:
+    """Returns the git directory of a linked work tree, which its file `.git` names."""
+    return (folder / ".git").read_text("utf-8", "surrogateescape").strip().removeprefix("gitdir: ")
 
 
 def place_data(
@@ -60,28 +73,36 @@ def place_data(
     Raises:
         NotFound: an input's bytes are nowhere.
         Unreadable: they are not the bytes that were recorded.
+        Invalid: the path leads out of the work tree.
     """
     placed, notes = [], []
     for pointer in run.inputs:
         if pointer.origin == "url":
             notes.append(f"{pointer.url} is read again, whatever it holds now")
         elif pointer.origin != "memory" and pointer.md5:
-            _place(ledger, pointer, folder / pointer.path, progress)
+            _place(ledger, pointer, folder, progress)
             placed.append(pointer.path)
     return placed, notes
 
 
-def _place(ledger: Ledger, pointer: Pointer, target: Path, progress: Progress | None) -> None:
-    md5 = str(pointer.md5)
+def _place(ledger: Ledger, pointer: Pointer, folder: Path, progress: Progress | None) -> None:
+    md5, target = str(pointer.md5), folder / pointer.path
     source = _source(ledger, pointer, progress)
     if pointer.origin == "glob":  # files among others: those of the code stay
         for member in store.members(source, md5):
-            _replace(source, member.md5, target / member.path)
+            _replace(source, member.md5, target / member.path, folder)
     else:
-        _replace(source, md5, target)
+        _replace(source, md5, target, folder)
 
 
-def _replace(source: Path, md5: str, target: Path) -> None:
+def _replace(source: Path, md5: str, target: Path, folder: Path) -> None:
+    # A link in the code may lead anywhere, and what is there is replaced.
+    if not target.parent.resolve().is_relative_to(folder.resolve()):
+        raise Invalid(
+            f"the input {names.shown(target.relative_to(folder).as_posix())} lies behind a link "
+            "that leads out of the code",
+            "nothing was written there; the record may come from somebody you should not trust",
+        )
     try:
         checkout.checkout(source, md5, target)
     except Invalid:  # what git has there is not what the run read

@@ -113,6 +113,8 @@ def start_run(
             f"the run {before.id} is active", "end it first, or start this one with nested=True"
         )
     place = _repository(repository)
+    if resume is not None and resume == os.environ.get(ORIGIN_VARIABLE):
+        raise WrongState(f"this reproduces the run {resume}, and must not add to it")
     if resume is not None:
         opened = _resume(place, resume, before, fsync)
     else:

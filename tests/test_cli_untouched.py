@@ -74,6 +74,7 @@ COMMANDS = [
     "recover --dry-run",
     "recover",
     "doctor",
+    "site build --out ../site",
     "completion bash",
     "show nothing",
 ]

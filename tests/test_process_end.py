@@ -20,7 +20,13 @@ import mlgit
 from mlgit.ledger import open_repository
 from mlgit.tracking import finish
 
-START = "import os, signal, sys, time, mlgit\n"
+START = """
+import os, signal, sys, time, mlgit
+def wait():
+    print("ready", flush=True)
+    for _ in range(600):  # a signal that comes just before one long sleep does not end it
+        time.sleep(0.1)
+"""
 IN_A_BLOCK = """
 with mlgit.start_run(capture=()) as run:
     mlgit.log_metric("loss", 1)
@@ -80,9 +86,6 @@ def signalled(code: str, *signals: signal.Signals) -> Ended:
         if process.stdout.readline() == "ready\n":
             os.killpg(process.pid, number)
     return ended(process)
-
-
-WAIT = "print('ready', flush=True); time.sleep(60)"
 
 
 # --- exceptions and exit codes -------------------------------------------------------
@@ -148,22 +151,22 @@ def test_an_exception_in_a_thread_is_not_the_scripts(repo: Path) -> None:
 
 @BOTH
 def test_ctrl_c(repo: Path, form: str) -> None:
-    done = signalled(form.format(WAIT), signal.SIGINT)
+    done = signalled(form.format("wait()"), signal.SIGINT)
     assert done.code == -signal.SIGINT
     assert (done.run.status, done.run.record.error) == ("interrupted", "KeyboardInterrupt")
 
 
 @BOTH
 def test_sigterm(repo: Path, form: str) -> None:
-    done = signalled(form.format(WAIT), signal.SIGTERM)
+    done = signalled(form.format("wait()"), signal.SIGTERM)
     assert (done.code, done.err) == (128 + signal.SIGTERM, "")
     assert (done.run.status, done.run.record.error) == ("interrupted", "SIGTERM")
 
 
 def test_sigterm_lets_finally_blocks_run(repo: Path) -> None:
-    code = f"""
+    code = """
     try:
-        {WAIT}
+        wait()
     finally:
         mlgit.log_metric("cleaned up", 1)
 """
@@ -177,8 +180,7 @@ def theirs(number, frame): print("theirs"); sys.exit(7)
 signal.signal(signal.SIGTERM, theirs)
 with mlgit.start_run(capture=()) as run:
     mlgit.log_metric("loss", 1)
-    print("ready", flush=True)
-    time.sleep(60)
+    wait()
 """
     done = signalled(code, signal.SIGTERM)
     assert (done.code, done.out, done.run.status) == (7, "theirs\n", "failed")
@@ -189,15 +191,15 @@ def test_signals_are_as_before_when_no_run_is_open(repo: Path) -> None:
         IN_A_BLOCK.format("pass")
         + """
 assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+wait()
 """
-        + WAIT
     )
     done = signalled(code, signal.SIGTERM)
     assert (done.code, done.run.status) == (-signal.SIGTERM, "finished")
 
 
 def test_a_kill_leaves_the_run_to_be_recovered(repo: Path) -> None:
-    done = signalled(IN_A_BLOCK.format(f"run.log_text('x', 'a.txt'); {WAIT}"), signal.SIGKILL)
+    done = signalled(IN_A_BLOCK.format("run.log_text('x', 'a.txt'); wait()"), signal.SIGKILL)
     assert done.code == -signal.SIGKILL
     (path,) = finish.dead_runs(repo / ".git")
     run = finish.recover(open_repository(repo), path)
@@ -214,8 +216,7 @@ def slow(*arguments):
     global pauses
     if pauses:
         pauses -= 1
-        print("ready", flush=True)
-        time.sleep(60)
+        wait()
     return real(*arguments)
 append.write_commit = slow
 """

@@ -22,6 +22,7 @@ from mlgit.data.hashing import Member
 from mlgit.errors import Invalid, NotFound, Unreadable, WriteFailed
 
 OBJECT_MODE = 0o444  # which DVC takes for "checked", without looking again
+_YOUNG = 24 * 60 * 60  # seconds; of the two weeks for which `gc` lets an object be
 _ABANDONED = 24 * 60 * 60  # seconds after which a file below tmp/ is nobody's any more
 
 
@@ -55,14 +56,15 @@ def has(folder: str | os.PathLike[str], md5: str, size: int | None = None) -> bo
 
 
 def renew(folder: str | os.PathLike[str], md5: str) -> None:
-    """Makes an object as young as one that was just stored, so that `gc` lets it be.
+    """Makes an old object as young as one that was just stored, so that `gc` lets it be.
 
     One that the user's own cache lent is theirs, too, and is left as it is; `gc` never
     drops those.
     """
     with contextlib.suppress(OSError):
         path = _place(folder, md5)
-        if os.stat(path).st_nlink == 1:
+        found = os.stat(path)
+        if found.st_nlink == 1 and time.time() - found.st_mtime > _YOUNG:
             os.utime(path)
 
 

@@ -168,7 +168,7 @@ def _rank(value: object) -> tuple[int, Any] | None:
         return None
     if isinstance(value, (int, float)):
         return 0, value
-    return (1, value) if isinstance(value, str) else (2, _text(value))
+    return (1, value) if isinstance(value, str) else (2, text_of(value))
 
 
 # --- reading -------------------------------------------------------------------------
@@ -440,7 +440,16 @@ def _is_nan(value: object) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def _text(value: object) -> str:
+def literal(value: object) -> str:
+    """Returns a stored value as a condition spells it."""
+    if isinstance(value, (int, float)):
+        return repr(value)
+    text = text_of(value).replace("'", "''")
+    return f"'{text}'"
+
+
+def text_of(value: object) -> str:
+    """Returns the text that a value other than a number is compared by."""
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
@@ -476,7 +485,7 @@ def _against_text(column: int, op: str, text: str, by_prefix: bool) -> Test:
             return compare(value, text)
         if isinstance(value, (int, float)):
             return on_number(row)
-        return value is not None and not has_order and compare(_text(value), text)
+        return value is not None and not has_order and compare(text_of(value), text)
 
     return test
 
@@ -503,7 +512,7 @@ def _in(column: int, literals: Iterable[_Literal | None]) -> Test:
             return has_null
         if isinstance(value, (int, float)):
             return value in bare or value in quoted
-        text = _text(value)
+        text = text_of(value)
         return (
             text in texts
             or any(text[:length] in begins for length, begins in beginnings.items())
@@ -537,7 +546,7 @@ def _like(column: int, pattern: str) -> Test:
     # By way of a shell pattern, because those are translated so that they never backtrack.
     plain = re.sub(r"[*?[]", r"[\g<0>]", pattern)
     match = re.compile(translate(plain.replace("%", "*").replace("_", "?"))).match
-    return lambda row: row[column] is not None and match(_text(row[column])) is not None
+    return lambda row: row[column] is not None and match(text_of(row[column])) is not None
 
 
 def _present(column: int) -> Test:

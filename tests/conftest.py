@@ -263,17 +263,38 @@ def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
         yield url
 
 
+def new_key(path: Path) -> Path:
+    """Makes an SSH key without a passphrase, its public half beside it, and returns its path."""
+    keygen = needs("ssh-keygen", "apt install openssh-client")
+    subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+    return path
+
+
+def sign_with(key: Path, *what: str) -> None:
+    """Has git sign with an SSH key from now on: "commit", "tag", or both."""
+    for name in what:
+        git("config", f"{name}.gpgsign", "true")
+    git("config", "gpg.format", "ssh")
+    git("config", "user.signingkey", key)
+
+
+def allow(place: Path, **keys: Path) -> None:
+    """Tells git whose keys are good: `ada=key` is that of ada@example.org."""
+    lines = (f"{who}@example.org {Path(f'{key}.pub').read_text()}" for who, key in keys.items())
+    place.write_text("".join(lines))
+    git("config", "gpg.ssh.allowedSignersFile", place)
+
+
 @pytest.fixture
 def ssh(tmp_path: Path, hermetic: Path) -> Iterator[Remote]:
     """A real SSH server that knows the key of this home; a remote behind it."""
     # It must be called by its whole path, which is on few people's PATH.
     sshd = needs(shutil.which("sshd") or "/usr/sbin/sshd", "apt install openssh-server")
-    keygen = needs("ssh-keygen", "apt install openssh-client")
     server, home = tmp_path / "sshd", hermetic / ".ssh"
     server.mkdir()
     home.mkdir(mode=0o700)
     for key in (server / "host_key", home / "id_ed25519"):
-        subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+        new_key(key)
     keys = server / "authorized_keys"
     keys.write_bytes((home / "id_ed25519.pub").read_bytes())
     port = free_port()

@@ -17,7 +17,7 @@ from typing import Any
 
 import git as gitpython
 import pytest
-from conftest import git, users_own
+from conftest import allow, git, new_key, sign_with, users_own
 
 from mlgit.errors import MlgitWarning, NotARepository, Unreadable, WriteFailed
 from mlgit.ledger import Ledger, append, open_repository
@@ -120,17 +120,10 @@ def test_code_that_is_gone_or_no_commit(repo: Path) -> None:
 
 
 @pytest.mark.parametrize("keys", [("user.signingkey",), ()], ids=["signs", "cannot"])
-def test_signed_as_configured(
-    repo: Path, tmp_path: Path, needs: Callable[[str, str], str], keys: tuple[str, ...]
-) -> None:
-    keygen = needs("ssh-keygen", "apt install openssh-client")
-    key = tmp_path / "key"
-    subprocess.run((keygen, "-q", "-t", "ed25519", "-N", "", "-f", key), check=True)
-    (tmp_path / "allowed").write_text(f"ada@example.org {key.with_suffix('.pub').read_text()}")
-    git("config", "commit.gpgsign", "true")
-    git("config", "gpg.format", "ssh")
-    git("config", "gpg.ssh.allowedSignersFile", tmp_path / "allowed")
-    git("config", "user.signingkey", key if keys else tmp_path / "no key")
+def test_signed_as_configured(repo: Path, tmp_path: Path, keys: tuple[str, ...]) -> None:
+    key = new_key(tmp_path / "key")
+    allow(tmp_path / "allowed", ada=key)
+    sign_with(key if keys else tmp_path / "no key", "commit")
     git("config", "i18n.commitEncoding", "ISO-8859-1")
     if keys:
         add("größe", code=git("rev-parse", "HEAD").strip())

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import git, make_run
+from conftest import allow, git, make_run, new_key, sign_with
 from test_registry import churn, json_of, stages, train, type_  # noqa: F401
 
 from mlgit.errors import Invalid
@@ -83,6 +83,44 @@ def test_what_a_stage_has_against_a_version() -> None:
         "the run of the version is not in this ledger"
     )
     assert check(Stage(), None, None, "", None) == []
+
+
+def test_conditions_on_the_version_in_the_stage() -> None:
+    def of(**last: float) -> Run:
+        return run(
+            None,
+            metrics={key: Metric(last=v, min=v, max=v, step=0, count=1) for key, v in last.items()},
+        )
+
+    both = Stage(require=["metrics.a >= current.metrics.a and metrics.ab >= current.metrics.ab"])
+    assert check(both, of(a=1, ab=5), of(a=1, ab=5), "", None) == []
+    assert "metrics.ab >= 5)" in check(both, of(a=1, ab=4), of(a=1, ab=5), "", None)[0]
+    for value in (float("nan"), float("inf"), -3, 2**70):
+        same = Stage(require=["metrics.a = current.metrics.a"])
+        assert check(same, of(a=value), of(a=value), "", None) == []
+    for param in ("it's", 'a "b"', r"back\slash", True, [1, 2], {"k": "v"}):
+        held = run(params={"p": param, "pp": 1})
+        same = Stage(require=["params.p = current.params.p", "params.pp = current.params.pp"])
+        assert check(same, held, held, "", None) == []
+        assert check(same, run(params={"p": "x", "pp": 1}), held, "", None) != []
+
+
+def test_who_signed_is_told_by_the_key(churn: Path, hermetic: Path) -> None:  # noqa: F811
+    """Whoever may sign at all could write another's address into a tag."""
+    ada, bo = (new_key(hermetic / name) for name in ("ada", "bo"))
+    allow(hermetic / "allowed", ada=ada, bo=bo)
+    Path("mlgit.toml").write_text('[registry.stage.production]\nsigners = ["ada@example.org"]\n')
+    git("add", "mlgit.toml")
+    git("commit", "--quiet", "--message", "policy")
+    sign_with(ada, "tag")
+    type_("promote churn@v1 production")
+    assert json_of("check") == []
+    sign_with(bo, "tag")
+    assert git("config", "user.email").strip() == "ada@example.org"
+    type_("promote churn@v2 production")
+    assert "churn#production#3: it has to be signed by ada@example.org" in (
+        type_("check", code=1).stderr
+    )
 
 
 def test_promotions_are_refused_accepted_and_forced(churn: Path) -> None:  # noqa: F811

@@ -13,7 +13,7 @@ from typing import Any
 import click.testing
 import pytest
 from click.testing import CliRunner
-from conftest import git, make_run
+from conftest import allow, git, make_run, new_key, sign_with
 from hypothesis import given
 from hypothesis import strategies as st
 from peers import dvc
@@ -300,21 +300,10 @@ def test_versions_are_ordered_as_semver_says() -> None:
 # --- signatures ----------------------------------------------------------------------------------
 
 
-def test_tags_are_signed_where_git_signs(
-    churn: Path, hermetic: Path, needs: Callable[[str, str], str]
-) -> None:
-    keygen = needs("ssh-keygen", "apt install openssh-client")
-    key = hermetic / "key"
-    subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    allowed = hermetic / "allowed"
-    allowed.write_text(f"ada@example.org {key.with_suffix('.pub').read_text()}")
-    for name, value in {
-        "gpg.format": "ssh",
-        "user.signingkey": str(key),
-        "tag.gpgsign": "true",
-        "gpg.ssh.allowedSignersFile": str(allowed),
-    }.items():
-        git("config", name, value)
+def test_tags_are_signed_where_git_signs(churn: Path, hermetic: Path) -> None:
+    key = new_key(hermetic / "key")
+    sign_with(key, "tag")
+    allow(hermetic / "allowed", ada=key)
     type_("promote churn@v1 production")
     type_("promote churn@v2 production -m", "signed reason")
     for tag in ("churn#production#1", "churn#production!#2", "churn#production#3"):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from conftest import git, make_run
+from conftest import allow, git, make_run, new_key, sign_with
 from peers import free_port
 
 import mlgit
@@ -256,26 +256,14 @@ def test_hashes_and_addresses_alone_cannot_be_checked(repo: Path) -> None:
     assert told(answer="not checked") == [("data", md5, "only the hash was recorded")]
 
 
-def test_signatures(
-    run: mlgit.SavedRun, repo: Path, hermetic: Path, needs: Callable[[str, str], str]
-) -> None:
-    keygen = needs("ssh-keygen", "apt install openssh-client")
-    key = hermetic / "key"
-    subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    for name, value in {
-        "gpg.format": "ssh",
-        "user.signingkey": str(key),
-        "tag.gpgsign": "true",
-        "commit.gpgsign": "true",
-    }.items():
-        git("config", name, value)
+def test_signatures(run: mlgit.SavedRun, repo: Path, hermetic: Path) -> None:
+    key = new_key(hermetic / "key")
+    sign_with(key, "tag", "commit")
     train("signed")
     CliRunner().invoke(cli, ["pin", "signed"])
     assert told() == []
     assert {check for check, *_ in told(answer="not checked")} == {"signature"}
-    allowed = hermetic / "allowed"
-    allowed.write_text(f"ada@example.org {key.with_suffix('.pub').read_text()}")
-    git("config", "gpg.ssh.allowedSignersFile", allowed)
+    allow(hermetic / "allowed", ada=key)
     code, content = verify()
     assert code == 0 and content["checks"]["signature"]["ok"] == 2, (
         content

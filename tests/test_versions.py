@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
-from conftest import git, make_run
+from conftest import git, make_run, new_key, sign_with
 from hypothesis import given
 from hypothesis import strategies as st
 from peers import dvc
@@ -186,19 +185,8 @@ def test_a_pin_in_a_worktree_a_bare_and_a_shallow_clone(
         assert "model.dvc" in git("ls-tree", "--name-only", tags.pin(place.replace("/", "-")))
 
 
-def test_a_pin_is_signed_where_git_signs(
-    repo: Path, hermetic: Path, needs: Callable[[str, str], str]
-) -> None:
-    keygen = needs("ssh-keygen", "apt install openssh-client")
-    key = hermetic / "key"
-    subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    for name, value in {
-        "gpg.format": "ssh",
-        "user.signingkey": str(key),
-        "tag.gpgsign": "true",
-        "commit.gpgsign": "true",
-    }.items():
-        git("config", name, value)
+def test_a_pin_is_signed_where_git_signs(repo: Path, hermetic: Path) -> None:
+    sign_with(new_key(hermetic / "key"), "tag", "commit")
     train()
     type_("pin baseline")
     assert "BEGIN SSH SIGNATURE" in git("cat-file", "tag", TAG)

@@ -95,7 +95,7 @@ class Repository:
         return listing.split(b"\0")[:-1]
 
     def talk(self, *arguments: str, show: bool) -> subprocess.CompletedProcess[str]:
-        """Runs a git command that talks to a remote; its exit code is the caller's to judge.
+        """Runs a git command whose exit code and stderr are the caller's to judge.
 
         With `show` git's stderr goes to ours and is not returned.
         """

@@ -100,8 +100,7 @@ def parse(content: bytes) -> Policy:
     return policy
 
 
-_CURRENT = re.compile(r"\bcurrent\.((?:metrics|params)\.)")
-_FIELD = re.compile(r"\bcurrent\.((?:metrics|params)\.(?:\"[^\"]*\"|[\w./-]+))")
+_CURRENT = re.compile(r"\bcurrent\.((?:metrics|params)\.(?:\"[^\"]*\"|[\w./-]+))")
 
 
 def check(
@@ -141,12 +140,13 @@ def check(
 
 def _unmet(condition: str, run: Run, current: Run | None) -> str | None:
     """Returns why a condition does not hold; None if it does."""
-    wanted = condition
-    for field in dict.fromkeys(_FIELD.findall(condition)):
-        value = saved.value(current, query.parse_field(field)) if current else None
-        if value is None:
-            return None  # nothing is there to be beaten
-        wanted = wanted.replace(f"current.{field}", repr(value))
+    held = {
+        field: saved.value(current, query.parse_field(field)) if current else None
+        for field in _CURRENT.findall(condition)
+    }
+    if None in held.values():
+        return None  # nothing is there to be beaten
+    wanted = _CURRENT.sub(lambda found: query.literal(held[found[1]]), condition)
     parsed = query.parse(wanted)
     values = [saved.value(run, field) for field in parsed.fields]
     if parsed.matches(values):

@@ -14,7 +14,6 @@ from typing import NamedTuple
 from mlgit import tags
 from mlgit.ledger import Ledger
 from mlgit.ledger.objects import Object
-from mlgit.ledger.repository import GitFailed
 from mlgit.registry import events, policy
 from mlgit.registry.events import Event
 from mlgit.registry.fold import Model, Version, fold
@@ -104,11 +103,22 @@ def _by_policy(ledger: Ledger, asks: policy.Stage, model: Model, event: Event) -
 
 
 def _signer(ledger: Ledger, event: Event) -> str | None:
-    """Returns the tagger's email if git finds the signature good and its key allowed."""
+    """Returns whose key git found a good signature by; None if it found none.
+
+    The email is the key's, as the allowed signers or the keyring have it: that of the
+    tagger is what the tag says of itself. Empty if the key has none.
+    """
     if not event.is_signed:
         return None
-    try:
-        ledger.repository.git("verify-tag", event.sha)
-    except GitFailed:
+    done = ledger.repository.talk("verify-tag", "--raw", event.sha, show=False)
+    if done.returncode:
         return None
-    return event.email
+    found = _GOOD.search(done.stderr)
+    return (found[1] or found[2]) if found else ""
+
+
+# https://git-scm.com/docs/git-verify-tag: what ssh-keygen says, or the status lines of GnuPG.
+_GOOD = re.compile(
+    r'^Good "git" signature for (.+) with \S+ key |^\[GNUPG:\] GOODSIG .*<([^<>\n]+)>$',
+    re.MULTILINE,
+)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
+from mlgit import query
 from mlgit.query import ATTRIBUTES, PARTS, Field
 from mlgit.records.canonical import BIG
 from mlgit.saved import SYSTEM
@@ -245,13 +245,8 @@ def encode(value: Any) -> Any:
         if math.isfinite(value):
             return value
         return ["n"] if value != value else ["+" if value > 0 else "-"]
-    text = compact(value)
+    text = query.text_of(value)
     return ["j", text if len(text) <= TEXT_LIMIT else text[:TEXT_LIMIT] + "…"]
-
-
-def compact(value: Any) -> str:
-    """Returns a list or object as the query language sees it."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def as_csv(table: Table) -> bytes:

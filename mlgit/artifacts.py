@@ -18,23 +18,18 @@ from mlgit.ledger import Ledger
 from mlgit.records import Pointer, Run
 
 
-def of(run: Run) -> list[Pointer]:
-    """Returns the artifacts of a run, in the order of logging; its metrics are none."""
-    return [pointer for pointer in run.outputs if pointer.kind != "history"]
-
-
 def find(run: Run, path: str) -> tuple[Pointer, str]:
     """Returns the artifact that a path means, and the path within it; "" for all of it.
 
     Raises:
         NotFound: the run has none there.
     """
-    for pointer in of(run):
+    for pointer in run.artifacts:
         if path == pointer.path:
             return pointer, ""
         if path.startswith(f"{pointer.path}/") and (pointer.md5 or "").endswith(".dir"):
             return pointer, path[len(pointer.path) + 1 :]
-    known = ", ".join(sorted(pointer.path for pointer in of(run))[:10])
+    known = ", ".join(sorted(pointer.path for pointer in run.artifacts)[:10])
     raise NotFound(
         f"the run {run.id} has no artifact {names.shown(path)}", f"it has {known or 'none'}"
     )

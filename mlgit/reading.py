@@ -104,7 +104,7 @@ class SavedRun:
 
     def artifacts(self) -> list[str]:
         """Returns the paths of the run's artifacts."""
-        return [pointer.path for pointer in self.record.outputs if pointer.kind != "history"]
+        return [pointer.path for pointer in self.record.artifacts]
 
     def read(self, path: str) -> bytes:
         """Returns an artifact's bytes, fetched from the data remote if they are not here.

@@ -22,7 +22,7 @@ from typing import Any
 from mlgit import names, remotes, saved
 from mlgit.data import transfer
 from mlgit.data.hashing import is_md5
-from mlgit.data.remote import Connection, Remote, connect
+from mlgit.data.remote import Remote, connect
 from mlgit.data.traffic import Progress
 from mlgit.data.transfer import Moved
 from mlgit.errors import MlgitError, RemoteFailed
@@ -66,11 +66,10 @@ def push(
                     repository.data_store, connection, set().union(*wanted.values()), progress
                 )
     lacking = {*moved.absent, *moved.damaged}
-    lacking_of = {run: md5s & lacking for run, md5s in wanted.items() if md5s & lacking}
     if mark(repository, wanted, lacking):
         with Ledger(repository) as ledger:
             root = ledger.root
-    _write(note, {"tree": root, "lacking": {run: sorted(lacking_of[run]) for run in lacking_of}})
+    _write(note, root, wanted, lacking)
     return moved
 
 
@@ -89,14 +88,10 @@ def withhold(repository: Repository, name: str | None = None) -> int:
     everything = set().union(*wanted.values()) if wanted else set()
     lacking = everything
     with contextlib.suppress(RemoteFailed), connect(remote) as connection:
-        lacking = _lacking(repository, connection, everything)
+        # Of a folder the manifest goes last, so a remote that has it has its files, too.
+        lacking = transfer.missing(connection, everything)
     mark(repository, wanted, lacking)
     return sum(bool(md5s & lacking) for md5s in wanted.values())
-
-
-def _lacking(repository: Repository, remote: Connection, md5s: set[str]) -> set[str]:
-    # Of a folder the manifest goes last, so a remote that has it has its files, too.
-    return transfer.missing(remote, md5s)
 
 
 def mark(repository: Repository, kept: Mapping[str, Collection[str]], lacking: set[str]) -> bool:
@@ -149,15 +144,7 @@ def pull_new(
                 everything = set().union(*wanted.values())
                 moved = transfer.pull(repository.data_store, connection, everything, progress)
     lacking = {*moved.absent, *moved.damaged}
-    _write(
-        note,
-        {
-            "tree": root,
-            "lacking": {
-                run: sorted(found & lacking) for run, found in wanted.items() if found & lacking
-            },
-        },
-    )
+    _write(note, root, wanted, lacking)
     return moved
 
 
@@ -217,9 +204,10 @@ def _read(note: Path) -> dict[str, Any]:
     return {}
 
 
-def _write(note: Path, content: dict[str, Any]) -> None:
+def _write(note: Path, root: str, wanted: Kept, lacking: set[str]) -> None:
+    still = {run: sorted(md5s & lacking) for run, md5s in wanted.items() if md5s & lacking}
     with contextlib.suppress(OSError):
         note.parent.mkdir(exist_ok=True)
         beside = note.with_suffix(f".{os.getpid()}")
-        beside.write_text(json.dumps(content))
+        beside.write_text(json.dumps({"tree": root, "lacking": still}))
         beside.replace(note)

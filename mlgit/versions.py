@@ -64,8 +64,8 @@ def files(
         found[MODEL] = content
     elif output is not None:
         found[f"{MODEL}.dvc"] = _pointer(MODEL, output)
-    for pointer in run.outputs:
-        if pointer is not output and pointer.stored == "dvc" and pointer.kind != "history":
+    for pointer in run.artifacts:
+        if pointer is not output and pointer.stored == "dvc":
             name = PurePosixPath(pointer.path).name
             found[f"artifacts/{pointer.path}.dvc"] = _pointer(name, pointer)
     for name, pointer in data_names(run.inputs):
@@ -128,14 +128,13 @@ def model_output(run: Run, path: str | None = None) -> Pointer | None:
     Raises:
         NotFound: there is nothing at `path`, or there are several models.
     """
-    outputs = [pointer for pointer in run.outputs if pointer.kind != "history"]
     if path is not None:
-        for pointer in outputs:
+        for pointer in run.artifacts:
             if pointer.path == path:
                 return pointer
-        known = ", ".join(pointer.path for pointer in outputs[:10]) or "none"
+        known = ", ".join(pointer.path for pointer in run.artifacts[:10]) or "none"
         raise NotFound(f"the run {run.id} has no artifact {names.shown(path)}", f"it has {known}")
-    models = [pointer for pointer in outputs if pointer.kind == "model"]
+    models = [pointer for pointer in run.artifacts if pointer.kind == "model"]
     if len(models) > 1:
         choices = " or ".join(f"{run.id[:10]}:{pointer.path}" for pointer in models[:5])
         raise NotFound(f"the run {run.id} has {len(models)} models", f"name one: {choices}")

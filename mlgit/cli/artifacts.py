@@ -34,7 +34,7 @@ def artifacts_command() -> None:
 def list_command(run: str, as_json: bool) -> None:
     """List the artifacts of a run, in the order of logging."""
     with open_ledger() as ledger:
-        found = artifacts.of(find_run(ledger, run))
+        found = find_run(ledger, run).artifacts
         places = [_place(ledger, pointer) for pointer in found]
     if as_json:
         content = [
@@ -87,7 +87,7 @@ def get_command(run: str, paths: tuple[str, ...], folder: str) -> None:
     """Write artifacts to a folder, under the paths they have in the run."""
     with open_ledger() as ledger:
         record = find_run(ledger, run)
-        chosen = paths or [pointer.path for pointer in artifacts.of(record)]
+        chosen = paths or [pointer.path for pointer in record.artifacts]
         if not chosen:
             click.echo("The run has no artifacts.", err=True)
         for path in chosen:

@@ -31,22 +31,26 @@ def gc_command(ctx: click.Context, dry_run: bool, yes: bool, as_json: bool) -> N
     """Drop data on this machine that no run needs."""
     waste = gc.find(repository())
     found = len(waste.objects) + len(waste.files)
+    if not found and not as_json:
+        click.echo("There is nothing to drop.", err=True)
+    elif not as_json:
+        told = f"{output.counted(found, 'file')}, {output.size(waste.size)}"
+        click.echo(f"{'Would drop' if dry_run else 'To drop'}: {told}.", err=True)
+    agreed = not dry_run and (yes or not found or _agreed())
+    dropped = gc.drop(repository(), waste) if agreed and found else 0
     if as_json:
         files = {str(path): size for path, size in waste.files.items()}
         content = {"objects": waste.objects, "files": files, "size": waste.size}
-        output.envelope("gc", {**content, "dropped": not dry_run and (yes or not found)})
-    elif not found:
-        click.echo("There is nothing to drop.", err=True)
-    else:
-        told = f"{output.counted(found, 'file')}, {output.size(waste.size)}"
-        click.echo(f"{'Would drop' if dry_run else 'To drop'}: {told}.", err=True)
-    if dry_run or not found:
-        return
-    if not yes:
-        asked = sys.stdin.isatty() and sys.stderr.isatty()
-        if not asked or not click.confirm("Drop them?", default=False, err=True):
-            click.echo("Nothing was dropped" + ("." if asked else "; to do it: --yes."), err=True)
-            ctx.exit(1)
-    dropped = gc.drop(repository(), waste)
-    if not as_json:
+        output.envelope("gc", {**content, "dropped": agreed})
+    elif agreed and found:
         click.echo(f"Dropped {output.size(dropped)}.")
+    if not agreed and not dry_run:
+        ctx.exit(1)
+
+
+def _agreed() -> bool:
+    asked = sys.stdin.isatty() and sys.stderr.isatty()
+    if asked and click.confirm("Drop them?", default=False, err=True):
+        return True
+    click.echo("Nothing was dropped" + ("." if asked else "; to do it: --yes."), err=True)
+    return False

@@ -15,6 +15,7 @@ from mlgit.cli.place import find_run, repository
 from mlgit.cli.place import ledger as open_ledger
 from mlgit.errors import Invalid, NotFound, RemoteFailed
 from mlgit.ledger import Ledger, tagging
+from mlgit.ledger.tagging import New
 from mlgit.records import Run
 from mlgit.registry import events, policy, verbs
 from mlgit.registry.find import FORMS, split, version_meant
@@ -39,7 +40,10 @@ def _command(name: str, epilog: str) -> Callable[[Callable[..., None]], click.Co
 
 
 def _change(
-    text: str, push: bool, verb: Callable[[Ledger, Model, Version | None], list[str]]
+    text: str,
+    push: bool,
+    verb: Callable[[Ledger, Model, Version | None], list[New]],
+    find: Callable[[Model, str], Version] = version_meant,
 ) -> None:
     """Does something to a model or version, and sends it if asked to."""
     turn = _turn(text) if push else None
@@ -48,11 +52,13 @@ def _change(
         model = load_model(ledger, name)
         if name != model.title:
             output.warn(f"the model {name} is called {model.title} now")
-        version = version_meant(model, said) if said is not None else None
+        version = find(model, said) if said is not None else None
         made = verb(ledger, model, version)
-    _tell(model.name, made)
+    for tag in made:  # each says what was done
+        subject = tag.message.partition("\n")[0]
+        click.echo(f"{output.clean(subject)}  (git tag {output.clean(tag.name)})")
     if push:
-        _send(model.name, made, turn)
+        _send(model.name, [tag.name for tag in made], turn)
 
 
 def _turn(text: str) -> tagging.Turn:
@@ -65,13 +71,6 @@ def _turn(text: str) -> tagging.Turn:
     turn = tagging.take_turn(repository(), sync.known_remote(repository(), None), name)
     _fetch()
     return turn
-
-
-def _tell(model: str, made: list[str]) -> None:
-    """Says what was done, each with the git tag that says so."""
-    subjects = {event.tag: event.subject for event in events.load(repository(), model)}
-    for tag in made:
-        click.echo(f"{output.clean(subjects.get(tag, ''))}  (git tag {output.clean(tag)})")
 
 
 def _needed(version: Version | None, text: str) -> Version:
@@ -212,7 +211,7 @@ def promote_command(
     If mlgit.toml says what the stage asks for, that is checked first.
     """
 
-    def verb(ledger: Ledger, model: Model, found: Version | None) -> list[str]:
+    def verb(ledger: Ledger, model: Model, found: Version | None) -> list[New]:
         chosen = _needed(found, version)
         rules = policy.load(ledger)
         name = verbs.stage_named(stage, rules.stages)
@@ -318,7 +317,7 @@ def unalias_command(model: str, alias: str, reason: str, push: bool) -> None:
 def remove_command(model: str, reason: str, push: bool) -> None:
     """Withdraw a version, or deprecate a model; both can be restored."""
 
-    def verb(ledger: Ledger, found: Model, version: Version | None) -> list[str]:
+    def verb(ledger: Ledger, found: Model, version: Version | None) -> list[New]:
         if version is None:
             return verbs.deprecate(ledger, found, reason)
         return verbs.withdraw(ledger, found, version, reason)
@@ -332,15 +331,7 @@ def remove_command(model: str, reason: str, push: bool) -> None:
 @_push
 def restore_command(model: str, reason: str, push: bool) -> None:
     """Bring back a withdrawn version or a deprecated model."""
-    turn = _turn(model) if push else None
-    with open_ledger() as ledger:
-        name, said = split(model)
-        found = load_model(ledger, name)
-        version = _any_version(found, said) if said is not None else None
-        made = verbs.restore(ledger, found, version, reason)
-    _tell(found.name, made)
-    if push:
-        _send(found.name, made, turn)
+    _change(model, push, lambda ledger, m, v: verbs.restore(ledger, m, v, reason), _any_version)
 
 
 def _any_version(model: Model, said: str) -> Version:

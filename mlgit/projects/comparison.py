@@ -44,8 +44,8 @@ def compare(recorded: Run, again: Run, rtol: float, atol: float) -> list[Row]:
             was, now = getattr(recorded.metrics[key], part), getattr(again.metrics[key], part)
             if not _close(was, now, rtol, atol):
                 rows.append(Row(f"metrics.{key}.{part}", was, now, False, True))
-    before = {p.path: p.md5 for p in recorded.outputs if p.kind != "history"}
-    after = {p.path: p.md5 for p in again.outputs if p.kind != "history"}
+    before = {p.path: p.md5 for p in recorded.artifacts}
+    after = {p.path: p.md5 for p in again.artifacts}
     for path in sorted((before.keys() | after.keys()) - {"console.txt"}):
         was, now = before.get(path), after.get(path)
         rows.append(Row(f"outputs.{path}", was, now, was == now, False))

@@ -147,10 +147,10 @@ def _reduce(points: Points, limit: int) -> Points:
     for index in range(stretches):
         first = 1 + index * (count - 2) // stretches
         end = 1 + (index + 1) * (count - 2) // stretches
-        stretch = [i for i in range(first, end) if _comparable(points.value[i])]
-        if stretch:
-            kept.add(min(stretch, key=points.value.__getitem__))
-            kept.add(max(stretch, key=points.value.__getitem__))
+        stretch = points.value[first:end]
+        if numbers := [value for value in stretch if value == value]:  # NaN is no extreme
+            kept.add(first + stretch.index(min(numbers)))
+            kept.add(first + stretch.index(max(numbers)))
     order = sorted(kept)
     return Points(
         [points.step[i] for i in order],

@@ -156,6 +156,11 @@ class Run(Record, frozen=True, kw_only=True):
         """Seconds it ran, from start to end without pauses; None while it has no end."""
         return ran(self.started, self.ended, self.paused)
 
+    @property
+    def artifacts(self) -> list[Pointer]:
+        """The outputs that people logged, in the order of logging; metrics are none."""
+        return [pointer for pointer in self.outputs if pointer.kind != "history"]
+
 
 def ran(started: str, ended: str | None, paused: float | None) -> float | None:
     """Returns the seconds between two times without a pause; None if there is no end."""

@@ -17,6 +17,7 @@ from mlgit import names, tags
 from mlgit.errors import WriteFailed
 from mlgit.ledger import tagging
 from mlgit.ledger.repository import Repository
+from mlgit.ledger.tagging import New
 
 FORMAT = 1
 _PREFIX = "Mlgit-"
@@ -119,8 +120,8 @@ def next_number(events: Iterable[Event]) -> int:
     return 1 + max((event.name.counter or 0 for event in events), default=0)
 
 
-def write(repository: Repository, known: Sequence[Event], drafts: Sequence[Draft]) -> list[str]:
-    """Makes the tags of what was decided together, all of them or none; returns their names.
+def write(repository: Repository, known: Sequence[Event], drafts: Sequence[Draft]) -> list[New]:
+    """Makes the tags of what was decided together, all of them or none, and returns them.
 
     `known` are the events of the model that were known when deciding. Tags are signed if
     `tag.gpgSign` says so.
@@ -139,8 +140,8 @@ def write(repository: Repository, known: Sequence[Event], drafts: Sequence[Draft
         )
         reason = f"{draft.reason.strip()}\n\n" if draft.reason.strip() else ""
         message = f"{draft.subject}\n\n{reason}{told}"
-        made.append(tagging.New(str(draft.name), draft.commit, message, first + later))
+        made.append(New(str(draft.name), draft.commit, message, first + later))
     if len({new.name for new in made}) < len(made):
         raise WriteFailed("the same event was to be written twice")
     tagging.make_all(repository, made)
-    return [new.name for new in made]
+    return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from mlgit import tags
@@ -85,5 +84,7 @@ def version_meant(model: Model, said: str) -> Version:
 
 
 def _nearest(said: str, known: Iterable[str]) -> str | None:
+    import difflib  # only a mistake pays for it
+
     close = difflib.get_close_matches(said, {*known}, 3)
     return "did you mean " + " or ".join(sorted(close)) + "?" if close else None

@@ -1,6 +1,6 @@
 """What people do to models: each verb decides from the state and writes its tags at once.
 
-A verb returns the names of the git tags it made. Nothing is sent anywhere.
+A verb returns the git tags it made. Nothing is sent anywhere.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 from mlgit import names, records, saved, tags, versions
 from mlgit.errors import Invalid, NotFound, WrongState
 from mlgit.ledger import Ledger, append
+from mlgit.ledger.tagging import New
 from mlgit.records import Run
 from mlgit.registry import events
 from mlgit.registry.events import Draft
@@ -44,7 +45,7 @@ def register(
     model = _model_for(registry, name)
     output = versions.model_output(run, path)
     if output is None:
-        known = ", ".join(p.path for p in run.outputs if p.kind != "history") or "none"
+        known = ", ".join(p.path for p in run.artifacts) or "none"
         raise NotFound(
             f"the run {run.id} has no model",
             f"log it with log_model, or name an artifact: {run.id[:10]}:PATH (it has {known})",
@@ -134,7 +135,7 @@ def promote(
     archive_existing: bool = False,
     forced: str | None = None,
     stages: Sequence[str] = STAGES,
-) -> list[str]:
+) -> list[New]:
     """Moves a version to a stage; who held the stage leaves it, or goes to `archived`.
 
     `forced` says what the policy had against it.
@@ -174,7 +175,7 @@ def stage_named(said: str, stages: Sequence[str] = STAGES) -> str:
     )
 
 
-def demote(ledger: Ledger, model: Model, version: Version, reason: str = "") -> list[str]:
+def demote(ledger: Ledger, model: Model, version: Version, reason: str = "") -> list[New]:
     """Takes a version out of its stage.
 
     Raises:
@@ -186,7 +187,7 @@ def demote(ledger: Ledger, model: Model, version: Version, reason: str = "") -> 
     return events.write(ledger.repository, model.events, [draft])
 
 
-def alias(ledger: Ledger, model: Model, version: Version, name: str, reason: str = "") -> list[str]:
+def alias(ledger: Ledger, model: Model, version: Version, name: str, reason: str = "") -> list[New]:
     """Gives a version an alias, which leaves the version that had it.
 
     Raises:
@@ -208,7 +209,7 @@ def alias(ledger: Ledger, model: Model, version: Version, name: str, reason: str
     return events.write(ledger.repository, model.events, drafts)
 
 
-def unalias(ledger: Ledger, model: Model, name: str, reason: str = "") -> list[str]:
+def unalias(ledger: Ledger, model: Model, name: str, reason: str = "") -> list[New]:
     """Takes an alias from the version that has it.
 
     Raises:
@@ -221,7 +222,7 @@ def unalias(ledger: Ledger, model: Model, name: str, reason: str = "") -> list[s
     raise NotFound(f"no version of {model.title} has the alias {names.shown(name)}")
 
 
-def withdraw(ledger: Ledger, model: Model, version: Version, reason: str = "") -> list[str]:
+def withdraw(ledger: Ledger, model: Model, version: Version, reason: str = "") -> list[New]:
     """Withdraws a version, which leaves its stage and aliases; its number stays taken."""
     numbers = _numbers(model)
     held = [label for label in (version.stage, *version.aliases) if label]
@@ -232,7 +233,7 @@ def withdraw(ledger: Ledger, model: Model, version: Version, reason: str = "") -
     return events.write(ledger.repository, model.events, drafts)
 
 
-def deprecate(ledger: Ledger, model: Model, reason: str = "") -> list[str]:
+def deprecate(ledger: Ledger, model: Model, reason: str = "") -> list[New]:
     """Deprecates a model: listings leave it out, nothing is deleted.
 
     Raises:
@@ -247,7 +248,7 @@ def deprecate(ledger: Ledger, model: Model, reason: str = "") -> list[str]:
 
 def restore(
     ledger: Ledger, model: Model, version: Version | None = None, reason: str = ""
-) -> list[str]:
+) -> list[New]:
     """Brings back a withdrawn version, or a deprecated model.
 
     Raises:

@@ -125,14 +125,11 @@ class Source:
 
     def content(self, whole: Whole, pointer: Pointer) -> bytes | None:
         """Returns an artifact's bytes if they are on this machine, whole, and not too many."""
-        content = None
         if pointer.stored == "git":
             content = whole.files.get(pointer.path)
-        elif pointer.stored == "dvc" and pointer.md5 and (pointer.size or 0) <= CONTENT_LIMIT:
+            is_whole = content is not None and store.md5_of(content) == pointer.md5
+            return content if is_whole else None
+        if pointer.stored == "dvc" and pointer.md5 and (pointer.size or 0) <= CONTENT_LIMIT:
             with contextlib.suppress(Unreadable):  # the page says that it is not here
-                content = store.load(self._ledger.repository.data_store, pointer.md5)
-        return content if content is not None and _md5(content) == pointer.md5 else None
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+                return store.load(self._ledger.repository.data_store, pointer.md5)
+        return None

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from mlgit.errors import Invalid, Unreadable, WriteFailed, WrongState
+from mlgit.errors import Invalid, WriteFailed, WrongState
 
 MANIFEST = "mlgit-site.json"
 FORMAT = 1
@@ -314,15 +314,3 @@ def _exchange(one: Path, other: Path) -> bool:
         return False
     paths = _AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other)
     return bool(function(*paths, ctypes.c_uint(_EXCHANGE)) == 0)
-
-
-def read_manifest(out: Path) -> str:
-    """Returns the state of the ledger that a site was made from.
-
-    Raises:
-        Unreadable: there is no site of ours.
-    """
-    try:
-        return msgspec.json.decode((out / MANIFEST).read_bytes(), type=_Manifest).ledger
-    except (OSError, msgspec.DecodeError) as error:
-        raise Unreadable(f"there is no site of mlgit in {out}") from error

@@ -36,6 +36,12 @@ def script(name: str, content: bytes) -> bytes:
     return f"mlgit.put({msgspec.json.encode(name).decode()},\n'{text}');\n".encode()
 
 
+def run_url(site: Site, text: str) -> str | None:
+    """Returns where the run with this id, or beginning of one, is from a page in a folder."""
+    row = site.find(text)
+    return None if row is None else f"../{urls.run(site.table.ids[row])}"
+
+
 class RunLink(NamedTuple):
     """A run as other pages mention it."""
 

@@ -62,7 +62,7 @@ def _context(
     stored = experiment.names[0]
     return {
         "experiment": experiment,
-        "description": markdown.to_html(experiment.description, partial(_run_url, site))
+        "description": markdown.to_html(experiment.description, partial(common.run_url, site))
         if experiment.description
         else None,
         "statuses": statuses,
@@ -76,11 +76,6 @@ def _context(
         "data_url": urls.experiment_data(stored),
         "csv_url": urls.experiment_csv(stored),
     }
-
-
-def _run_url(site: Site, text: str) -> str | None:
-    row = site.find(text)
-    return None if row is None else f"../{urls.run(site.table.ids[row])}"
 
 
 class StaticRow(NamedTuple):

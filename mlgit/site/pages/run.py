@@ -106,8 +106,7 @@ def _files(site: Site, source: Source, row: int, around: Around) -> Iterator[tup
 
 
 def _artifacts(run: Run) -> list[Pointer]:
-    hidden = ("history",)
-    return [p for p in run.outputs if p.kind not in hidden and p.path != CONSOLE]
+    return [pointer for pointer in run.artifacts if pointer.path != CONSOLE]
 
 
 # --- what the page shows -----------------------------------------------------------------
@@ -129,7 +128,7 @@ def _context(
     mine = [metric for metric in here if not metric.key.startswith(SYSTEM)]
     code = source.patch(run)
     console = whole.files.get(CONSOLE)
-    to_run = partial(_run_url, site)
+    to_run = partial(common.run_url, site)
     return {
         "run": run,
         "around": around,
@@ -156,11 +155,6 @@ def _context(
 
 def _inner(value: Any) -> bool:
     return isinstance(value, dict) and bool(value)
-
-
-def _run_url(site: Site, text: str) -> str | None:
-    row = site.find(text)
-    return None if row is None else f"../{urls.run(site.table.ids[row])}"
 
 
 def _metric(key: str, whole: Whole) -> MetricRow:

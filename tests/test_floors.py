@@ -61,6 +61,7 @@ INSIDE_FUNCTIONS = {
     ("mlgit.cli", "difflib"): SLOW,
     ("mlgit.cli.absent", "difflib"): SLOW,
     ("mlgit.query", "difflib"): SLOW,
+    ("mlgit.registry.find", "difflib"): SLOW,
     ("mlgit.saved", "difflib"): SLOW,
     ("mlgit.cli.table", "wcwidth"): SLOW,
     ("mlgit.ledger.objects", "gitdb"): SLOW,

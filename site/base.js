@@ -17,6 +17,22 @@
   const isDark = () =>
     (root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
 
+  // --- what a person set on this page, in its address after the "#", so that a link carries it ----
+
+  const state = {
+    all() { return new URLSearchParams(location.hash.slice(1)); },
+    get(key) { return state.all().get(key); },
+    /** Sets a key, or removes it for null and ""; leaves no step in the browser's history. */
+    set(key, value) {
+      const every = state.all();
+      if (value === null || value === undefined || value === "") every.delete(key);
+      else every.set(key, value);
+      const text = every.toString();
+      const page = location.href.split("#")[0];
+      history.replaceState(null, "", text ? `${page}#${text}` : page);
+    },
+  };
+
   // --- data -----------------------------------------------------------------------------------
 
   const data = new Map();
@@ -177,7 +193,7 @@
 
   window.mlgit = {
     data, load, decode, number, decimal, span, size, cut, whole, harmless, ago, exact, tell, make,
-    copy, memory, isDark, Json,
+    copy, memory, state, isDark, Json,
     put(name, text) { data.set(name, JSON.parse(text)); },
   };
 

@@ -20,7 +20,7 @@ from peers import dvc, free_port, stored_objects
 
 from mlgit import names, remotes, saved
 from mlgit import transfer as runs_data
-from mlgit.data import hashing, ingest, pointers, store, transfer
+from mlgit.data import copying, hashing, ingest, pointers, store, transfer
 from mlgit.data.checkout import checkout
 from mlgit.data.hashing import Hash
 from mlgit.data.remote import Connection, Remote, connect
@@ -123,15 +123,15 @@ def test_a_manifest_never_arrives_before_its_files(
     place: Path, folder: Path, tmp_path: Path, shelf: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     md5 = take(place, folder).md5
-    real = shelf.fs.put_file
+    real = copying.copy
 
-    def fails_in_the_middle(source: str, target: str, **options: Any) -> None:
+    def fails_in_the_middle(source: Path, target: Path, *more: Any) -> Hash:
         if len(list((tmp_path / "shelf").glob("files/md5/*/*"))) >= 4:
             raise OSError("the line was cut")
-        real(source, target, **options)
+        return real(source, target, *more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(shelf.fs, "put_file", fails_in_the_middle)
+        patch.setattr(copying, "copy", fails_in_the_middle)
         with pytest.raises(RemoteFailed, match="shelf failed: the line was cut"):
             push(place, shelf, [md5])
     arrived = stored_objects(tmp_path / "shelf")
@@ -140,7 +140,7 @@ def test_a_manifest_never_arrives_before_its_files(
     assert 11 - push(place, shelf, [md5]).objects == len(arrived) >= 4
 
     with monkeypatch.context() as patch:
-        patch.setattr(shelf.fs, "get_file", lambda *_, **__: 1 / 0)
+        patch.setattr(copying, "copy", lambda *_: 1 / 0)
         with pytest.raises(RemoteFailed, match="division by zero"):
             pull(tmp_path / "there", shelf, [md5])
     assert stored_objects(tmp_path / "there") == {}
@@ -196,8 +196,7 @@ def test_full_disks_are_told(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    for name in ("get_file", "put_file"):
-        monkeypatch.setattr(shelf.fs, name, full)
+    monkeypatch.setattr(copying, "copy", full)
     with pytest.raises(WriteFailed, match="no space is left"):
         pull(tmp_path / "there", shelf, [md5])
     Path(shelf.path(md5)).unlink()

@@ -18,7 +18,7 @@ from peers import dvc
 
 import mlgit
 from mlgit import gc, names
-from mlgit.cli import cli
+from mlgit.cli import cli, output
 from mlgit.ledger import append, open_repository, tagging
 from mlgit.tracking import inputs
 
@@ -91,6 +91,20 @@ def test_push_sends_data_first_and_pull_brings_them(
     assert "Received 1 run" in done.stdout and "Received 2 files" in done.stdout
     assert mlgit.get_run(run.id).read("model/w.bin") == b"\0weights"
     assert mlgit.get_run(run.id).record.missing is None
+
+
+def test_the_amount_of_a_large_transfer_is_said_beforehand(
+    shared: Path, clone: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(weights=bytes(50_000))
+    assert "Sending data:" not in type_("push --yes").stderr
+    train("second", bytes(60_000))
+    monkeypatch.setattr(output, "_LARGE", 60_000)
+    assert "Sending data: 2 files, 60.1 kB.\n" in type_("push --yes").stderr
+    clone()
+    done = type_("pull --json")
+    assert "Fetching data: 3 files, 110.0 kB.\n" in done.stderr
+    assert json.loads(done.stdout)["mlgit.pull/v1"]["data_received"]["size"] == 110_008
 
 
 def test_what_is_not_fetched_is_fetched_when_it_is_needed(

@@ -104,8 +104,8 @@ class Lazy(click.Group):
                 return super().invoke(ctx)
             except MlgitError as error:
                 raise _Shown(error) from error
-            except (KeyboardInterrupt, click.Abort):
-                click.echo("\nStopped.", err=True)
+            except (KeyboardInterrupt, click.Abort) as error:
+                click.echo(" ".join(["\nStopped.", *(f"{told}." for told in error.args)]), err=True)
                 ctx.exit(130)
             finally:
                 if ctx.obj and ctx.invoked_subcommand not in ("recover", "doctor"):

@@ -78,12 +78,20 @@ def note_on_terminal() -> Note:
     return say
 
 
+_LARGE = 100_000_000  # bytes that a person should know of beforehand
+
+
 def transfer(label: str) -> Callable[[Traffic], None]:
-    """Returns a callback that draws how far a transfer is, once a second has passed."""
+    """Returns a callback that draws how far a transfer is, once a second has passed.
+
+    A large one is said before it begins, also where nothing can be drawn.
+    """
     drawn = 0.0
 
     def draw(now: Traffic) -> None:
         nonlocal drawn
+        if not now.bytes and not now.objects and now.total >= _LARGE:
+            click.echo(f"{label}: {counted(now.of, 'file')}, {size(now.total)}.", err=True)
         done = now.objects == now.of
         is_due = now.seconds > 1 and (now.seconds - drawn > 0.1 or done)
         if is_due and sys.stderr.isatty():

@@ -10,7 +10,7 @@ import click
 
 from mlgit.cli import complete, output
 from mlgit.cli.place import ledger, repository
-from mlgit.errors import RemoteFailed
+from mlgit.errors import RemoteFailed, WriteFailed
 from mlgit.ledger import Repository, tagging
 from mlgit.ledger.sync import Cargo, Exchange, News, cargo, pull, push, sync
 from mlgit.ledger.tagging import Moved
@@ -196,7 +196,13 @@ def _send_data(told: _Told, no_data: bool) -> None:
             runs = output.counted(count, "run")
             told.note(f"The data of {runs} stay here; everybody is told so.")
     else:
-        moved = transfer.push(repository(), progress=output.transfer("Sending data"))
+        try:
+            moved = transfer.push(repository(), progress=output.transfer("Sending data"))
+        except (RemoteFailed, WriteFailed) as error:
+            raise type(error)(
+                f"{error.message}; no run was sent",
+                f"{error.hint}; to send runs without their data: mlgit push --no-data",
+            ) from error
         told.data("sent", moved, name)
 
 

@@ -21,6 +21,7 @@ from mlgit.errors import Invalid, MlgitError, RemoteFailed, WriteFailed
 
 PREFIX = "mlgit"  # below the URL a person gives, so that `dvc gc -c` never sees our objects
 S3_PART = 8 * 1024 * 1024  # bytes; every job holds up to four parts in memory
+SSH_ALIVE = 15  # seconds between questions; after three without an answer the line is dead
 LOCAL = "local:"  # stands for a folder, whose path is each machine's own business
 
 # By URL scheme; spelled as in DVC's configuration, which gets them too.
@@ -211,6 +212,7 @@ def _open_ssh(remote: Remote) -> Any:
     settings: dict[str, Any] = {
         "known_hosts": (),  # ssh's own; sshfs would trust any host
         "encryption_algs": "^aes128-gcm@openssh.com",  # half as fast again as the default
+        "keepalive_interval": SSH_ALIVE,
     }
     if user := remote.options.get("user") or parts.username:
         settings["username"] = user

@@ -25,6 +25,11 @@ class Traffic(NamedTuple):
         """Bytes per second."""
         return self.bytes / self.seconds if self.seconds > 0 else 0.0
 
+    @property
+    def told(self) -> str:
+        """What to say when it ends early."""
+        return f"{self.objects:,} of {self.of:,} files have arrived"
+
 
 Progress = Callable[[Traffic], None]
 """Called from any thread, one at a time."""
@@ -39,6 +44,8 @@ class Meter:
         self._began = time.monotonic()
         self._stopped = False
         self.now = Traffic(0, of, 0, total, 0.0)
+        if progress and of:
+            progress(self.now)  # so that the amount is said before it moves
 
     def stop(self) -> None:
         """Ends what is under way at its next step, so that nobody waits for gigabytes."""
@@ -46,7 +53,7 @@ class Meter:
 
     def add(self, objects: int, count: int) -> None:
         if self._stopped:
-            raise InterruptedError("another object failed")
+            raise InterruptedError("the transfer was stopped")
         with self._lock:
             now = self.now
             self.now = now._replace(

@@ -4,6 +4,9 @@ A file goes before the manifests that name it, in both directions, because DVC t
 a manifest that is there for a folder that is whole. Every object is read through and
 checked on its way, is written under another name and renamed (S3 does that itself),
 and what has arrived stays: a transfer that was cut off goes on where it was.
+
+An object that the other side refuses does not keep back the others, but so many in a
+row that the other side seems to be gone end the transfer.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mlgit.data import hashing
+from fsspec.callbacks import Callback
+
+from mlgit.data import copying, hashing
 from mlgit.data.hashing import MANIFEST_LIMIT, Member
 from mlgit.data.remote import S3_PART, Connection
 from mlgit.data.store import (
@@ -29,11 +34,13 @@ from mlgit.data.store import (
     verify_object,
     writing,
 )
-from mlgit.data.threads import each
+from mlgit.data.store import absent as absent_here
+from mlgit.data.threads import each, together
 from mlgit.data.traffic import Meter, Progress
-from mlgit.errors import NotFound, Unreadable
+from mlgit.errors import Invalid, NotFound, RemoteFailed, Unreadable, WriteFailed
 
 _JOBS = 16  # mostly they wait for the network
+_GONE = 2 * _JOBS  # refusals in a row after which it is not about single objects
 _ASK_EACH = 16  # up to so many objects one by one; for more, the folders are listed
 _FEW = 64  # objects in one of the 256 folders, below which S3 lists all of them sooner
 
@@ -100,7 +107,8 @@ def push(
     absent |= lacking - here
     sizes = {md5: os.stat(object_path(store, md5)).st_size for md5 in here - damaged}
     meter = Meter(progress, len(sizes), sum(sizes.values()))
-    _sweep(remote)
+    if sizes:
+        _sweep(remote)
     made: set[str] = set()
 
     def send(md5: str) -> None:
@@ -111,11 +119,16 @@ def push(
         except NotFound:  # somebody deleted it meanwhile
             absent.add(md5)
 
-    _each(send, files & sizes.keys(), meter)
-    unsent = absent | damaged
-    ready = [md5 for md5 in folders & sizes.keys() if _is_whole(contents[md5], unsent)]
-    absent |= (folders & sizes.keys()) - set(ready)
-    _each(send, ready, meter)
+    refused = _move(send, files & sizes.keys(), meter)
+    unsent = {*absent, *damaged, *refused}
+    ready = {md5 for md5 in folders & sizes.keys() if _is_whole(contents[md5], unsent)}
+    for md5 in folders & sizes.keys() - ready:
+        if _is_whole(contents[md5], absent | damaged):
+            refused[md5] = next(iter(refused.values()))
+        else:
+            absent.add(md5)
+    refused |= _move(send, ready, meter)
+    _check_taken(refused, meter)
     return _moved(meter, absent, damaged)
 
 
@@ -158,13 +171,14 @@ def pull(
         except Unreadable:
             damaged.add(md5)
 
-    _each(fetch, sizes.keys(), meter)
-    unfetched = absent | damaged
+    refused = _move(fetch, sizes.keys(), meter)
+    unfetched = {*absent, *damaged, *refused}
     for md5, inside in contents.items():
         if not _is_whole(inside, unfetched):
             absent.add(md5)
         elif md5 in manifests:
             put(store, manifests[md5], ".dir")
+    _check_taken(refused, meter)
     return _moved(meter, absent, damaged)
 
 
@@ -178,14 +192,43 @@ def _is_whole(inside: Iterable[Member], lacking: Collection[str]) -> bool:
     return not any(member.md5 in lacking for member in inside)
 
 
-def _each(work: Callable[[str], None], md5s: Collection[str], meter: Meter | None = None) -> None:
+def _each(work: Callable[[str], None], md5s: Collection[str]) -> None:
+    for _ in each(work, sorted(md5s), _JOBS):
+        pass
+
+
+def _move(
+    work: Callable[[str], None], md5s: Collection[str], meter: Meter
+) -> dict[str, RemoteFailed]:
+    """Moves objects and returns those that the remote refused, with its reasons."""
+    refused: dict[str, RemoteFailed] = {}
+    row: list[str] = []  # of refusals with no success between
+
+    def move(md5: str) -> None:
+        try:
+            work(md5)
+            row.clear()
+        except RemoteFailed as error:
+            refused[md5] = error
+            row.append(md5)
+            if len(row) >= _GONE:
+                raise
+
+    # Not by folder, because one that refuses all would look like a remote that is gone.
+    mixed = sorted(md5s, key=lambda md5: md5[8:])
     try:
-        for _ in each(work, sorted(md5s), _JOBS):
-            pass
-    except BaseException:
-        if meter:
-            meter.stop()
+        together(move, mixed, _JOBS, meter.stop)
+    except (RemoteFailed, WriteFailed) as error:
+        raise type(error)(f"{error.message}; {meter.now.told}", error.hint) from error
+    except KeyboardInterrupt as error:
+        error.args = (f"{meter.now.told}, and are kept; the same command goes on from there",)
         raise
+    return refused
+
+
+def _check_taken(refused: dict[str, RemoteFailed], meter: Meter) -> None:
+    for error in refused.values():
+        raise RemoteFailed(f"{error.message}; {meter.now.told}", error.hint) from error
 
 
 def _sizes(remote: Connection, md5s: Collection[str]) -> dict[str, int]:
@@ -222,7 +265,11 @@ def _sizes(remote: Connection, md5s: Collection[str]) -> dict[str, int]:
 def _send(
     store: Path, remote: Connection, md5: str, size: int, meter: Meter, made: set[str]
 ) -> None:
-    verify_object(store, md5)  # what is spoilt here DVC would trust there for ever
+    # What is spoilt here DVC would trust there for ever.
+    if not remote.is_folder:
+        verify_object(store, md5)
+    elif not has(store, md5):
+        raise absent_here(md5)
     source = object_path(store, md5)
     target = remote.path(md5)
     with remote.reaching():
@@ -236,9 +283,11 @@ def _send(
                 remote.fs.makedirs(folder, exist_ok=True)
                 made.add(folder)
             with meter.counting(size) as callback:
-                remote.fs.put_file(str(source), beside, callback=callback)
                 if remote.is_folder:
+                    _copy(source, Path(beside), md5, callback)
                     os.chmod(beside, OBJECT_MODE)
+                else:
+                    remote.fs.put_file(str(source), beside, callback=callback)
                 remote.fs.mv(beside, target)
         except BaseException:
             with contextlib.suppress(Exception):
@@ -246,15 +295,43 @@ def _send(
             raise
 
 
+def _copy(source: Path, target: Path, md5: str, callback: Callback) -> None:
+    """Copies between folders, and checks what came of it."""
+    try:
+        found = copying.copy(source, target, callback.relative_update)
+    except Invalid as error:
+        raise Unreadable(error.message) from error
+    if found.md5 != md5.removesuffix(".dir"):
+        raise Unreadable(f"the object {md5} was altered")
+
+
 def _sweep(remote: Connection) -> None:
     """Removes what transfers that were killed before yesterday have left on a remote."""
+    before = time.time() - 24 * 60 * 60
     if remote.is_s3:
+        with contextlib.suppress(Exception):
+            _sweep_parts(remote, before)
         return
-    yesterday = _day(time.time() - 24 * 60 * 60)
+    yesterday = _day(before)
     with contextlib.suppress(Exception):
         for path in remote.fs.ls(f"{remote.root}/tmp", detail=False):
             if path.rpartition("/")[2] < yesterday:
                 remote.fs.rm_file(path)
+
+
+def _sweep_parts(remote: Connection, before: float) -> None:
+    """Removes the parts of objects that never became whole; nobody sees them, but they cost."""
+    bucket, _, key = remote.root.partition("/")
+    prefix = f"{key}/files/md5/".lstrip("/")
+    found = remote.fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix)
+    for upload in found.get("Uploads", []):
+        if upload["Initiated"].timestamp() < before:
+            remote.fs.call_s3(
+                "abort_multipart_upload",
+                Bucket=bucket,
+                Key=upload["Key"],
+                UploadId=upload["UploadId"],
+            )
 
 
 def _day(seconds: float) -> str:
@@ -274,6 +351,9 @@ def _fetch_manifest(remote: Connection, md5: str, size: int) -> bytes:
 def _fetch(store: Path, remote: Connection, md5: str, size: int, meter: Meter) -> None:
     with writing(store) as beside, meter.counting(size) as callback:
         with remote.reaching():
+            if remote.is_folder:
+                _copy(Path(remote.path(md5)), beside, md5, callback)
+                return settle(store, beside, md5)
             remote.fs.get_file(remote.path(md5), str(beside), callback=callback)
         if hashing.hash_file(beside).md5 != md5:
             raise Unreadable(f"the object {md5} on {remote.name} was altered")

@@ -75,6 +75,8 @@ COMMANDS = [
     "recover",
     "doctor",
     "site build --out ../site",
+    "site build --out ../site --redact --since 2026-11-02 --experiment churn",
+    "site check --out ../site",
     "completion bash",
     "show nothing",
 ]

@@ -18,24 +18,16 @@ that of the version that is in the stage, and a condition on it holds while ther
 from __future__ import annotations
 
 import re
-import sys
 from typing import Any
 
 import msgspec
 
-from mlgit import query, saved
+from mlgit import query, saved, settings
 from mlgit.errors import Invalid, QueryError
 from mlgit.ledger import Ledger
-from mlgit.ledger.objects import Object
 from mlgit.records import Run
 from mlgit.registry.fold import STAGES
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-FILE = "mlgit.toml"
+from mlgit.settings import FILE
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,20 +54,7 @@ def load(ledger: Ledger, rev: str | None = None) -> Policy:
     Raises:
         Invalid: the file cannot be read, or asks for something that there is not.
     """
-    root = ledger.repository.work_tree
-    if rev is None and root is not None:
-        try:
-            content = (root / FILE).read_bytes()
-        except FileNotFoundError:
-            return Policy()
-        except OSError as error:
-            raise Invalid(f"cannot read {FILE}: {error.strerror}") from error
-    else:
-        found = ledger.reader.find(f"{rev or 'HEAD'}:{FILE}")
-        if not isinstance(found, Object):
-            return Policy()
-        content = found.data
-    return parse(content)
+    return parse(settings.read(ledger, rev))
 
 
 def parse(content: bytes) -> Policy:
@@ -84,11 +63,7 @@ def parse(content: bytes) -> Policy:
     Raises:
         Invalid: it is no TOML, or asks for something that there is not.
     """
-    try:
-        document = tomllib.loads(content.decode())
-        policy = msgspec.convert(document.get("registry", {}), Policy)
-    except (ValueError, msgspec.ValidationError) as error:
-        raise Invalid(f"{FILE} cannot be read: {error}", "docs: registry.md, Policy") from error
+    policy = settings.table(content, "registry", Policy, "registry.md, Policy")
     for name, stage in policy.stage.items():
         if name not in policy.stages:
             raise Invalid(f"{FILE}: there is no stage {name!r}", f"stages: {policy.stages}")

@@ -18,6 +18,9 @@ from mlgit.ledger import Ledger, walk
 from mlgit.ledger.index import Table
 from mlgit.ledger.walk import Folder, Problem
 from mlgit.site import urls
+from mlgit.site.choice import Choice, chosen
+
+UNTITLED = "Experiments"
 
 
 class Experiment(NamedTuple):
@@ -57,6 +60,9 @@ class Site:
     """For each run of the table the position of its experiment."""
     deleted: list[bool]
     problems: list[Problem]
+    choice: Choice
+    left_out: int
+    """Runs that were not chosen."""
 
     def experiment(self, row: int) -> Experiment:
         return self.experiments[self.of_row[row]]
@@ -79,12 +85,14 @@ class Site:
 
 
 def gather(
-    ledger: Ledger, title: str | None = None, progress: Callable[[int, int], None] | None = None
+    ledger: Ledger,
+    choice: Choice = Choice(),  # noqa: B008
+    progress: Callable[[int, int], None] | None = None,
 ) -> Site:
     """Reads what all pages are made from.
 
     Raises:
-        NotFound: there is no ledger yet.
+        NotFound: there is no ledger yet, or no such experiment.
         Unreadable: the branch as a whole cannot be read.
     """
     index = ledger.index(progress)
@@ -95,19 +103,33 @@ def gather(
             problems[found.path] = found
         else:
             known[found.name] = found
-    table = index.table()
+    every = index.table()
+    table = every
+    if choice.is_part:
+        table = chosen(every, choice, _stored_names(ledger, choice))
+        present = {*table.attributes["experiment"]}
+        known = {name: facts for name, facts in known.items() if name in present}
     shas = dict(walk.run_folders(ledger.reader, ledger.root))
     experiments, of_row, deleted = _experiments(table, known)
     return Site(
         root=ledger.root,
-        title=title or _title(ledger, table),
+        title=choice.title or _title(ledger, table),
         table=table,
         folders=[Folder(run_id, shas[run_id]) for run_id in table.ids],
         experiments=experiments,
         of_row=of_row,
         deleted=deleted,
         problems=[problems[path] for path in sorted(problems)],
+        choice=choice,
+        left_out=len(every.ids) - len(table.ids),
     )
+
+
+def _stored_names(ledger: Ledger, choice: Choice) -> set[str] | None:
+    """Returns the chosen experiments as runs store them; None if all are chosen."""
+    if not choice.experiments:
+        return None
+    return {name for title in choice.experiments for name in saved.find_experiment(ledger, title)}
 
 
 def _experiments(
@@ -146,4 +168,4 @@ def _title(ledger: Ledger, table: Table) -> str:
         name = path.rstrip("/").rpartition("/")[2].removesuffix(".git")
         if name:
             return name
-    return "Experiments"
+    return UNTITLED

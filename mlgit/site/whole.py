@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from typing import Any, NamedTuple
 
 from mlgit import names, records, saved
@@ -15,7 +16,9 @@ from mlgit.ledger.patches import Patch, Patches
 from mlgit.ledger.walk import Folder, Problem
 from mlgit.records import Fact, History, Pointer, Run
 from mlgit.records import history as histories
+from mlgit.site.redact import Redactor
 
+CONSOLE = "console.txt"
 _KEPT = 200  # environments in mind at once
 CONTENT_LIMIT = 4 * 1024 * 1024  # bytes of an artifact that a page takes along
 
@@ -35,10 +38,17 @@ class Whole(NamedTuple):
 
 
 class Source:
-    """The ledger as pages are read from it, with what many runs share kept in mind."""
+    """The ledger as pages are read from it, with what many runs share kept in mind.
 
-    def __init__(self, ledger: Ledger) -> None:
+    With a redactor all that it returns has met the rules; without `artifacts` it has none.
+    """
+
+    def __init__(
+        self, ledger: Ledger, redactor: Redactor | None = None, artifacts: bool = True
+    ) -> None:
         self._ledger = ledger
+        self._redactor = redactor
+        self._artifacts = artifacts
         self._patches = Patches(ledger.repository, ledger.reader)
         folder = lookup(ledger.reader, ledger.root, "environments")
         self._environments = ledger.reader.tree(folder.sha) if folder and folder.is_tree else {}
@@ -55,19 +65,20 @@ class Source:
             if isinstance(found, Run):
                 run = found
             elif run is None:
-                return found
+                return self._redactor.value(found) if self._redactor else found
             else:
                 problems.append(found.message)
         assert run is not None
         facts = walk.facts_in(self._ledger.reader, folder)
-        return Whole(
+        whole = Whole(
             run=run,
             facts=facts,
             history=self._history(folder, facts, problems),
-            files=self._files(folder, facts, problems),
+            files=self._files(run, folder, facts, problems),
             environment=self._environment(run, problems),
             problems=problems,
         )
+        return _redacted(whole, self._redactor) if self._redactor else whole
 
     def _history(self, folder: Folder, facts: list[Fact], problems: list[str]) -> History:
         limit = records.SIZE_LIMITS["metrics"]
@@ -81,7 +92,9 @@ class Source:
         saved.add_points(history, facts)
         return history
 
-    def _files(self, folder: Folder, facts: list[Fact], problems: list[str]) -> dict[str, bytes]:
+    def _files(
+        self, run: Run, folder: Folder, facts: list[Fact], problems: list[str]
+    ) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
         limit, reader = records.SIZE_LIMITS["file"], self._ledger.reader
         try:
@@ -89,7 +102,17 @@ class Source:
                 found[names.artifact_path(path)] = content
         except (Unreadable, Invalid) as error:
             problems.append(error.message)
-        return found | saved.later_artifacts(facts)
+        found |= saved.later_artifacts(facts)
+        altered = [
+            pointer.path
+            for pointer in run.outputs
+            if pointer.path in found and store.md5_of(found[pointer.path]) != pointer.md5
+        ]
+        for path in altered:
+            del found[path]
+        if not self._artifacts:
+            return {path: content for path, content in found.items() if path == CONSOLE}
+        return found
 
     def _environment(self, run: Run, problems: list[str]) -> dict[str, Any] | None:
         digest = run.environment
@@ -121,15 +144,59 @@ class Source:
 
     def patch(self, run: Run) -> Patch | None:
         """Returns the run's uncommitted work; None if there was none, or it is not here."""
-        return self._patches.of(run.source.snapshot) if run.source.snapshot else None
+        if not run.source.snapshot:
+            return None
+        if self._redactor and self._redactor.takes("patches"):
+            mark = self._redactor.mark("patches", run.id)
+            return Patch(f"diff --git a/{mark} b/{mark}\n", False)
+        patch = self._patches.of(run.source.snapshot)
+        if patch and self._redactor:
+            return patch._replace(text=self._redactor.text(patch.text))
+        return patch
 
     def content(self, whole: Whole, pointer: Pointer) -> bytes | None:
         """Returns an artifact's bytes if they are on this machine, whole, and not too many."""
         if pointer.stored == "git":
-            content = whole.files.get(pointer.path)
-            is_whole = content is not None and store.md5_of(content) == pointer.md5
-            return content if is_whole else None
-        if pointer.stored == "dvc" and pointer.md5 and (pointer.size or 0) <= CONTENT_LIMIT:
+            return whole.files.get(pointer.path)
+        is_wanted = self._artifacts and (pointer.size or 0) <= CONTENT_LIMIT
+        if pointer.stored == "dvc" and pointer.md5 and is_wanted:
             with contextlib.suppress(Unreadable):  # the page says that it is not here
-                return store.load(self._ledger.repository.data_store, pointer.md5)
+                content = store.load(self._ledger.repository.data_store, pointer.md5)
+                if content is not None and self._redactor:
+                    return self._redactor.content(pointer.path, content)
+                return content
         return None
+
+
+def _redacted(whole: Whole, redactor: Redactor) -> Whole:
+    """Returns a run without what the rules name."""
+    files = {
+        redactor.text(path): redactor.mark("console", whole.run.id).encode()
+        if path == CONSOLE and redactor.takes("console")
+        else redactor.content(path, content)
+        for path, content in whole.files.items()
+    }
+    if whole.run.source.snapshot and redactor.takes("patches"):
+        redactor.mark("patches", whole.run.id)
+    environment = redactor.value(whole.environment)
+    packages = (whole.environment or {}).get("packages")
+    if isinstance(packages, dict):  # a version like 10.9.0.58 is no host
+        environment["packages"] = {
+            name: version if _is_version(name, version) else redactor.value(version)
+            for name, version in packages.items()
+        }
+    return Whole(
+        run=redactor.value(whole.run),
+        facts=redactor.value(whole.facts),
+        history=redactor.mapping(whole.history),
+        files=files,
+        environment=environment,
+        problems=redactor.value(whole.problems),
+    )
+
+
+def _is_version(name: object, version: object) -> bool:
+    return all(isinstance(each, str) and _VERSION.fullmatch(each) for each in (name, version))
+
+
+_VERSION = re.compile(r"[A-Za-z0-9_.+!-]{1,60}")

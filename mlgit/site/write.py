@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from mlgit.errors import Invalid, WriteFailed, WrongState
+from mlgit import __version__
+from mlgit.errors import Invalid, NotFound, Unreadable, WriteFailed, WrongState
 
 MANIFEST = "mlgit-site.json"
 FORMAT = 1
@@ -54,6 +55,34 @@ class _Manifest(msgspec.Struct, frozen=True):
     about: str
     ledger: str
     units: dict[str, tuple[str, list[str]]]
+    mlgit: str = ""
+    """The version that made it."""
+    choice: Any = None
+    """What of the ledger it shows, see `choice`."""
+
+
+class Made(NamedTuple):
+    """What a site was made from, as its manifest tells."""
+
+    ledger: str
+    mlgit: str
+    choice: Any
+
+
+def made_from(out: Path) -> Made:
+    """Returns what the site in a folder was made from.
+
+    Raises:
+        NotFound: there is none.
+        Unreadable: its manifest is damaged.
+    """
+    try:
+        found = msgspec.json.decode((out / MANIFEST).read_bytes(), type=_Manifest)
+    except OSError as error:
+        raise NotFound(f"there is no site in {out}", "make one: mlgit site build") from error
+    except msgspec.DecodeError as error:
+        raise Unreadable(f"{out / MANIFEST} is damaged", "mlgit site build") from error
+    return Made(found.ledger, found.mlgit, found.choice)
 
 
 def build(
@@ -61,10 +90,12 @@ def build(
     units: Sequence[Unit],
     ledger: str,
     progress: Progress | None = None,
+    choice: Any = None,
 ) -> Written:
     """Brings the site in the folder `out` to these units.
 
-    `ledger` names the state of the ledger, for who wants to know later.
+    `ledger` names the state of the ledger and `choice` what is shown of it, for who wants
+    to know later.
 
     Raises:
         Invalid: `out` is there and is no site of ours.
@@ -76,7 +107,7 @@ def build(
         _recover(out)
         old = _old(out)
         with _beside(out) as new:
-            written = _fill(new, out, units, old, ledger, progress)
+            written = _fill(new, out, units, old, Made(ledger, __version__, choice), progress)
             _swap(new, out)
     except OSError as error:
         raise WriteFailed(
@@ -141,7 +172,7 @@ def _fill(
     out: Path,
     units: Sequence[Unit],
     old: dict[str, tuple[str, list[str]]],
-    ledger: str,
+    made: Made,
     progress: Progress | None,
 ) -> Written:
     files = _Files(new)
@@ -161,7 +192,7 @@ def _fill(
     files.write(".nojekyll", b"")  # GitHub Pages would leave out what begins with "_"
     files.write(".gitignore", b"*\n")  # in a work tree it is nothing to commit
     listing = {unit.name: (unit.key, urls[unit.name]) for unit in units}
-    files.write(MANIFEST, _manifest(listing, ledger))
+    files.write(MANIFEST, _manifest(listing, made))
     return Written(files.count, files.bytes, len(units), len(changed))
 
 
@@ -198,9 +229,9 @@ def _make_one(place: int) -> tuple[int, list[str], int]:
     return place, urls, files.bytes - before
 
 
-def _manifest(units: dict[str, tuple[str, list[str]]], ledger: str) -> bytes:
+def _manifest(units: dict[str, tuple[str, list[str]]], made: Made) -> bytes:
     about = "a site made by mlgit; this folder is replaced by the next build"
-    found = _Manifest(FORMAT, about, ledger, units)
+    found = _Manifest(FORMAT, about, made.ledger, units, made.mlgit, made.choice)
     return msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"
 
 

@@ -8,6 +8,7 @@ from mlgit import __version__
 from mlgit.site import urls
 from mlgit.site.gather import Site
 from mlgit.site.pages import common
+from mlgit.site.redact import SAID
 from mlgit.site.whole import Source
 from mlgit.site.write import Unit
 
@@ -27,6 +28,7 @@ def units(site: Site, source: Source) -> Iterator[Unit]:
             count=len(site.deleted) - sum(site.deleted),
             gone=sum(site.deleted),
             problems=site.problems[:PROBLEMS_SHOWN],
+            redacted_kinds=SAID,
             more_problems=max(0, len(site.problems) - PROBLEMS_SHOWN),
         )
 

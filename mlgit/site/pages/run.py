@@ -21,10 +21,9 @@ from mlgit.saved import SYSTEM
 from mlgit.site import markdown, patch, previews, svg, tables, urls
 from mlgit.site.gather import Site
 from mlgit.site.pages import common
-from mlgit.site.whole import Source, Whole
+from mlgit.site.whole import CONSOLE, Source, Whole
 from mlgit.site.write import Unit
 
-CONSOLE = "console.txt"
 CURVE_POINTS = 250  # of one curve in the data; fewer where there are many curves
 ALL_POINTS = 3000
 _CURVE_DIGITS = 7  # of a point in the data; the whole number is in the ledger

@@ -45,6 +45,7 @@ DOORS = {
     "markdown_it": {"site"},
     "pygments": {"site"},
     "altair": {"site"},
+    "vl_convert": {"site"},
 }
 
 # Imports inside functions, and why. They hide what a file depends on, so each is listed.
@@ -90,6 +91,8 @@ INSIDE_FUNCTIONS = {
         "mlgit.tracking.active",
         "mlgit.tracking",
     ): "the session makes runs; inputs load much",
+    ("mlgit.site.pages.about", "mlgit.site"): SLOW,
+    ("mlgit.site.pages.assets", "mlgit.site"): SLOW,
     ("mlgit.tracking.artifacts", "PIL"): OPTIONAL,
     ("mlgit.tracking.artifacts", "numpy"): OPTIONAL,
     ("mlgit.tracking.environment", "ctypes"): SLOW,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 import jinja2
@@ -37,7 +38,9 @@ def maker() -> str:
     A page whose inputs are the same and whose maker is the same has the same bytes.
     """
     digest = hashlib.sha256()
-    for version in (__version__, jinja2.__version__, markdown_it.__version__):
+    # Asked for by name, because Altair takes long to load and charts are seldom made anew.
+    charts = [metadata.version(name) for name in ("altair", "vl-convert-python")]
+    for version in (__version__, jinja2.__version__, markdown_it.__version__, *charts):
         digest.update(version.encode() + b"\0")
     sources = [*sorted(_HERE.rglob("*.py")), *sorted(folder("templates").rglob("*.html"))]
     for path in sources:

@@ -16,6 +16,8 @@ DELETED = "deleted.html"
 ABOUT = "about.html"
 RUNS_DATA = "data/runs.js"
 RUNS_CSV = "data/runs.csv"
+CHARTS_DATA = "data/charts.js"
+VEGA = "assets/vega.js"
 
 _PLAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,78}[a-z0-9])?")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # as file names on Windows

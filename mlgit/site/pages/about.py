@@ -19,12 +19,15 @@ def units(site: Site, source: Source) -> Iterator[Unit]:
     """Yields the one page."""
 
     def make() -> Iterator[tuple[str, bytes]]:
+        from mlgit.site import vega
+
         yield common.page(
             site,
             "about.html",
             urls.ABOUT,
             "About this site",
             mlgit_version=__version__,
+            vega=vega.versions(),
             count=len(site.deleted) - sum(site.deleted),
             gone=sum(site.deleted),
             problems=site.problems[:PROBLEMS_SHOWN],

@@ -1,8 +1,10 @@
-"""What every page takes verbatim: stylesheet, script, icon."""
+"""What every page takes along: stylesheet, scripts, icon; Vega and what it draws charts from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+
+import msgspec
 
 from mlgit.site import resources, urls
 from mlgit.site.gather import Site
@@ -12,10 +14,18 @@ from mlgit.site.write import Unit
 
 
 def units(site: Site, source: Source) -> Iterator[Unit]:
-    """Yields the one unit of all of them."""
+    """Yields a unit of what is taken verbatim, and one of what charts need."""
+    yield Unit("assets", common.key("assets"), _assets)
+    yield Unit("charts", common.key("charts"), _charts)
 
-    def make() -> Iterator[tuple[str, bytes]]:
-        for name, content in resources.assets().items():
-            yield urls.asset(name), content
 
-    yield Unit("assets", common.key("assets"), make)
+def _assets() -> Iterator[tuple[str, bytes]]:
+    for name, content in resources.assets().items():
+        yield urls.asset(name), content
+
+
+def _charts() -> Iterator[tuple[str, bytes]]:
+    from mlgit.site import charts, vega
+
+    yield urls.VEGA, vega.script()
+    yield urls.CHARTS_DATA, common.script("charts", msgspec.json.encode(charts.specs()))

@@ -1,0 +1,332 @@
+// Charts by Vega: drawn when they come near the screen, in the colours of the stylesheet. The
+// specification of each kind is Altair's (mlgit/site/charts.py); here it gets its data.
+//
+// mlgit.charts.draw(element, kind, data, options) fills an element with a chart, which is as big
+// as the element, and returns a promise of {update(data), remove()}. By kind, data is:
+//   curves    rows {run, label, metric, step, time, value, low, high}, a run's points in order;
+//             time in ms, low and high the envelope where points were left out, else null
+// or a function that returns it, or a promise of it, when it is needed. Options of all kinds: label (what a screen reader says), colours ({run: CSS colour or the name
+// of one of the stylesheet's, as "--c3"}).
+"use strict";
+
+(() => {
+  const { make, number, span, state } = mlgit;
+  const [, root, version] = document.currentScript.src.match(/^(.*)assets\/charts\.js(.*)$/s);
+  const SLOTS = 10; // colours --c0 to --c9
+
+  // --- Vega, without its styles, menus and network ----------------------------------------------
+
+  const refuse = () => Promise.reject(new Error("a chart of this site loads nothing"));
+  const EMBED = {
+    actions: false,
+    ast: true, // expressions are interpreted: the page's policy lets no text become code
+    defaultStyle: false,
+    loader: { load: refuse, sanitize: refuse, http: refuse, file: refuse },
+    logLevel: 0,
+    renderer: "canvas",
+  };
+
+  const loaded = () => Promise.all([
+    mlgit.load(`${root}assets/vega.js${version}`, "vega"),
+    mlgit.load(`${root}data/charts.js${version}`, "charts"),
+  ]);
+
+  const style = getComputedStyle(document.documentElement);
+  const css = (name) => (name.startsWith("--") ? style.getPropertyValue(name).trim() : name);
+
+  function config() {
+    const [ink, soft, line] = ["--ink", "--soft", "--line"].map(css);
+    const small = { labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal" };
+    return {
+      background: null,
+      font: getComputedStyle(document.body).fontFamily,
+      padding: 2,
+      view: { stroke: null },
+      axis: {
+        ...small, labelColor: soft, titleColor: soft, gridColor: line, domainColor: line,
+        tickColor: line, tickSize: 3, labelPadding: 4, labelLimit: 120, titleLimit: 240, domain: false,
+      },
+      axisX: { grid: false, domain: true, labelFlush: true },
+      axisY: { ticks: false },
+      legend: { ...small, labelColor: soft, titleColor: soft, labelLimit: 160, titleLimit: 160 },
+      header: { ...small, labelColor: soft, titleColor: soft },
+      title: { color: ink, fontWeight: 600, fontSize: 13 },
+      text: { fill: soft, fontSize: 11 },
+      mark: { color: css("--mark") },
+      range: { category: Array.from({ length: SLOTS }, (_, slot) => css(`--c${slot}`)) },
+    };
+  }
+
+  // --- what a pointer is over -------------------------------------------------------------------
+
+  const tip = make("table", { class: "tip", role: "presentation", hidden: true });
+
+  /** Returns a handler that shows what `lines` makes of a value: pairs of texts. */
+  const tooltip = (lines) => (handler, event, item, value) => {
+    const pairs = value === null || value === undefined || value === "" ? [] : lines(value);
+    tip.hidden = !pairs.length;
+    if (tip.hidden) return;
+    tip.replaceChildren(...pairs.map(([name, text]) =>
+      make("tr", {}, make("th", {}, mlgit.cut(mlgit.harmless(name), 60)),
+        make("td", {}, mlgit.cut(mlgit.harmless(text), 200)))));
+    if (!tip.isConnected) document.body.append(tip);
+    const { width, height } = tip.getBoundingClientRect();
+    const left = event.clientX + 14 + width > innerWidth ? event.clientX - 14 - width : event.clientX + 14;
+    tip.style.left = `${Math.max(4, left)}px`;
+    tip.style.top = `${Math.max(4, Math.min(event.clientY + 14, innerHeight - height - 4))}px`;
+  };
+
+  // --- drawing ----------------------------------------------------------------------------------
+
+  const watched = new WeakMap();
+  const observer = new IntersectionObserver((entries) => {
+    for (const entry of entries) watched.get(entry.target)?.(entry.isIntersecting);
+  }, { rootMargin: "200px" });
+
+  let queue = Promise.resolve();
+
+  /** Does work after all that was asked for before, and lets the page breathe in between. */
+  function inTurn(work) {
+    queue = queue.then(() => new Promise((done) => setTimeout(done))).then(work);
+  }
+
+  // What Vega-Lite made of a specification serves all charts that look alike.
+  const compiled = new Map();
+
+  async function draw(element, kind, data, options = {}) {
+    const box = make("div", { class: "drawn" });
+    let isNear = false;
+    let isDue = true;
+    let shown = null; // what Vega-Embed returned
+    let look = ""; // of what is shown
+
+    const refresh = () => {
+      if (isNear && isDue) {
+        isDue = false;
+        inTurn(paint);
+      }
+    };
+    const again = () => {
+      isDue = true;
+      refresh();
+    };
+
+    async function paint() {
+      if (!element.isConnected) return;
+      const [embed, specs] = await loaded();
+      const rows = typeof data === "function" ? await data() : data;
+      const { sets, shape, lines } = KINDS[kind].prepare(rows, options);
+      const wanted = JSON.stringify([kind, shape, mlgit.isDark()]);
+      const tell = tooltip(lines);
+      if (shown && look === wanted) {
+        for (const [name, values] of Object.entries(sets)) shown.view.data(name, values);
+        await shown.view.tooltip(tell).runAsync();
+        return;
+      }
+      shown?.finalize();
+      const fill = (vega) => {
+        for (const each of vega.data) if (each.name in sets) each.values = sets[each.name];
+        return vega;
+      };
+      box.replaceChildren();
+      element.append(box);
+      element.classList.add("live");
+      const known = compiled.get(wanted);
+      if (known) {
+        shown = await embed(box, structuredClone(known), { ...EMBED, mode: "vega", tooltip: tell, patch: fill });
+      } else {
+        const spec = structuredClone(specs[kind]);
+        KINDS[kind].adapt(spec, shape);
+        const patch = (vega) => {
+          compiled.set(wanted, structuredClone(vega));
+          return fill(vega);
+        };
+        shown = await embed(box, spec, { ...EMBED, mode: "vega-lite", config: config(), tooltip: tell, patch });
+      }
+      if (options.label) shown.view.description(options.label);
+      look = wanted;
+    }
+
+    watched.set(element, (isIn) => {
+      isNear = isIn;
+      refresh();
+    });
+    observer.observe(element);
+    document.addEventListener("mlgit:theme", again);
+    if (KINDS[kind].follows) document.addEventListener("mlgit:axes", again);
+    return {
+      update(later) {
+        data = later;
+        again();
+      },
+      remove() {
+        observer.unobserve(element);
+        document.removeEventListener("mlgit:theme", again);
+        document.removeEventListener("mlgit:axes", again);
+        element.classList.remove("live");
+        inTurn(() => {
+          shown?.finalize();
+          box.remove();
+        });
+      },
+    };
+  }
+
+  // --- colours of runs --------------------------------------------------------------------------
+
+  /** Returns a function that gives each run its colour: the one it was given, else the next one. */
+  function colouring(given = {}) {
+    const found = new Map();
+    return (run) => {
+      if (!found.has(run)) found.set(run, css(given[run] ?? `--c${found.size % SLOTS}`));
+      return found.get(run);
+    };
+  }
+
+  // --- curves -----------------------------------------------------------------------------------
+
+  const UNITS = [[86400e3, "days"], [3600e3, "hours"], [60e3, "minutes"], [1e3, "seconds"], [1, "ms"]];
+
+  /** What a person chose for all curves of the page. */
+  const axes = () => ({
+    axis: state.get("axis") === "time" ? "time" : "step",
+    log: state.get("log") === "1",
+    smooth: Math.min(0.99, Math.max(0, Number(state.get("smooth")) || 0)),
+  });
+
+  /** Returns the exponential moving average, freed of its bias to zero; null where there is no number. */
+  function smoothed(values, weight) {
+    let [sum, share] = [0, 0];
+    return values.map((value) => {
+      if (value === null) return null;
+      sum = weight * sum + (1 - weight) * value;
+      share = weight * share + 1 - weight;
+      return sum / share;
+    });
+  }
+
+  /** Returns the middle of an envelope: each value with half of its neighbours. */
+  const middle = (values) => values.map((value, place) => {
+    if (value === null) return null;
+    const before = values[place - 1] ?? value;
+    const after = values[place + 1] ?? value;
+    return (before + 2 * value + after) / 4;
+  });
+
+  function curves(data, options) {
+    const { axis, log, smooth } = { ...axes(), ...options };
+    const colour = colouring(options.colours);
+    const groups = new Map();
+    data.forEach((row, place) => {
+      if (!groups.has(row.run)) groups.set(row.run, []);
+      groups.get(row.run).push({ ...row, row: place });
+    });
+    const most = data.reduce((longest, row) => Math.max(longest, row.time), 0);
+    const [unit, name] = axis === "time" ? UNITS.find(([size]) => most >= 2 * size) ?? UNITS.at(-1) : [1, "step"];
+    const isLog = log && data.some((row) => row.value > 0 && row.value < Infinity);
+    const shown = (value) => (Number.isFinite(value) && (value > 0 || !isLog) ? value : null);
+    const rows = [];
+    for (const [run, points] of groups) {
+      const values = points.map((point) => shown(point.value));
+      const isReduced = points.some((point) => Number.isFinite(point.low));
+      const plain = isReduced ? middle(values) : values;
+      const line = smooth ? smoothed(plain, smooth) : plain;
+      points.forEach((point, place) => rows.push({
+        run,
+        row: point.row,
+        colour: colour(run),
+        x: axis === "time" ? point.time / unit : point.step,
+        y: line[place],
+        raw: smooth && !isReduced ? values[place] : null,
+        low: isReduced ? shown(point.low) : null,
+        high: isReduced ? shown(point.high) : null,
+      }));
+    }
+    const drawn = new Map(rows.map((row) => [row.row, row.y]));
+    const lines = (value) => {
+      const point = data[Number(value)];
+      const average = drawn.get(Number(value));
+      return [
+        ...(groups.size > 1 ? [["run", point.label]] : []),
+        ["value", number(point.value, 7)],
+        ...(smooth && average !== null ? [["smoothed", number(average, 5)]] : []),
+        ["step", String(point.step)],
+        ["after", span(point.time / 1000)],
+      ];
+    };
+    return { sets: { rows }, shape: { name, isLog }, lines };
+  }
+
+  const STEP = "format(datum.value, datum.value < 10000 ? ',' : '~s')";
+  const POWER = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 0.001";
+
+  function shapeCurves(spec, { name, isLog }) {
+    for (const { encoding: { x, y } } of spec.layer) {
+      Object.assign(x, { title: name });
+      if (name === "step") Object.assign(x.axis, { tickMinStep: 1, labelExpr: STEP });
+      if (isLog) {
+        y.scale = { type: "log", nice: false };
+        y.axis.gridOpacity = { condition: { test: POWER, value: 1 }, value: 0.3 };
+      }
+    }
+  }
+
+  const decoded = (cell) => Number(mlgit.decode(cell));
+
+  function undone(list, count) {
+    const found = [list[0]];
+    for (let place = 1; place < count; place += 1) {
+      found.push(found[place - 1] + (list.length === count ? list[place] : list[1]));
+    }
+    return found;
+  }
+
+  /** Returns a metric of a run's data (data/runs/ID.js) as rows of a chart of curves. */
+  function points(run, metric, label = run.name || run.id.slice(0, 10)) {
+    const curve = run.curves[metric];
+    if (!curve) return [];
+    const values = curve.v.map(decoded);
+    const [step, time] = [undone(curve.s, values.length), undone(curve.t, values.length)];
+    return values.map((value, place) => {
+      const around = curve.reduced ? values.slice(Math.max(0, place - 1), place + 2).filter(Number.isFinite) : [];
+      return {
+        run: run.id, label, metric, step: step[place], time: time[place], value,
+        low: around.length ? Math.min(...around) : null,
+        high: around.length ? Math.max(...around) : null,
+      };
+    });
+  }
+
+  /** Returns the controls that all curves of the page follow: axis, scale, smoothing. */
+  function controls() {
+    const now = axes();
+    const set = (key, value) => {
+      state.set(key, value);
+      document.dispatchEvent(new Event("mlgit:axes"));
+    };
+    const axis = (value) => make("label", {},
+      make("input", {
+        type: "radio", name: "axis", value, checked: now.axis === value,
+        onchange: () => set("axis", value === "step" ? null : value),
+      }), value);
+    const told = make("output", {}, now.smooth.toFixed(2));
+    const slider = make("input", {
+      type: "range", min: 0, max: 0.99, step: 0.01, value: now.smooth,
+      oninput: () => {
+        told.textContent = Number(slider.value).toFixed(2);
+        set("smooth", Number(slider.value) || null);
+      },
+    });
+    const log = make("input", { type: "checkbox", checked: now.log, onchange: () => set("log", log.checked ? 1 : null) });
+    return make("div", { class: "controls", role: "group", "aria-label": "How curves are drawn" },
+      make("span", { class: "choice" }, axis("step"), axis("time")),
+      make("label", {}, log, "log scale"),
+      make("label", {}, "smoothing", slider, told));
+  }
+
+  const KINDS = {
+    curves: { prepare: curves, adapt: shapeCurves, follows: true },
+  };
+
+  mlgit.charts = { draw, points, controls };
+})();

@@ -18,10 +18,12 @@ from unittest import mock
 
 from conftest import git, make_run
 
-from mlgit import names, records, saved
-from mlgit.ledger import Repository, open_repository, snapshot
+from mlgit import names, records, registry, saved
+from mlgit.data import put
+from mlgit.ledger import Ledger, Repository, open_repository, snapshot
 from mlgit.records import Metric, Points, Run
 from mlgit.records import history as histories
+from mlgit.registry import api, verbs
 from mlgit.tracking.journal import Header, Journal, path_of
 
 TRAIN = 'LR = 0.1\n\n\ndef train():\n    return "trained"\n'
@@ -99,7 +101,7 @@ class Builder:
         outputs = [
             records.Pointer(path=path, kind="text", md5=md5(data), size=len(data), stored="git")
             for path, data in (files or {}).items()
-        ]
+        ] + fields.pop("outputs", [])
         run = Run(
             id=run_id,
             experiment=experiment,
@@ -229,6 +231,99 @@ def build_ledger(make: Builder, first: str, second: str) -> None:
         ("churn", "describe", {"text": "Who leaves, and why"}),
     ):
         saved.annotate_experiment(repository, name, kind, content)
+
+
+def add_models(path: Path) -> None:
+    """Adds models to a showcase: three with a life of their own, two of them for reading lists."""
+    repository = open_repository(path)
+    code = git("rev-parse", "HEAD", cwd=path).strip()
+    with stopped_clock("2026-11-09 08:00:00") as clock:
+        make = Builder(repository, clock)
+        for number, (rmse, lr) in enumerate([(6.9, 0.1), (6.58, 0.05), (6.61, 0.02)], 1):
+            _trained(
+                make,
+                f"2026-11-{8 + number:02} 08:00:00",
+                "taxi",
+                f"gbr {number}",
+                code,
+                {"rmse": metric(rmse), "mae": metric(rmse - 1.9)},
+                {"lr": lr, "depth": 6},
+            )
+        _trained(
+            make,
+            "2026-11-12 09:00:00",
+            "churn",
+            "forest",
+            code,
+            {"auc": metric(0.84)},
+            {"trees": 300},
+        )
+        for day, what, told in _LIFE:
+            clock.set(f"2026-11-{day}")
+            _live(repository, what, told)
+
+
+_LIFE = [
+    ("09 10:00:00", ("register", "fare", "gbr 1"), "first that beats the meter"),
+    ("09 11:00:00", ("promote", "fare@v1", "staging"), ""),
+    ("10 09:00:00", ("register", "fare", "gbr 2"), "slower steps"),
+    ("10 12:00:00", ("promote", "fare@v1", "production"), "a week of shadow traffic"),
+    ("10 12:30:00", ("promote", "fare@v2", "staging"), ""),
+    ("11 15:00:00", ("register", "fare", "gbr 3"), ""),
+    ("12 09:30:00", ("register", "churn", "forest"), ""),
+    ("12 10:00:00", ("alias", "churn@v1", "champion"), "the only one"),
+    ("13 09:00:00", ("promote", "fare@v2", "production"), "beats v1 by 4 %"),
+    ("13 09:05:00", ("promote", "fare@v1", "archived"), ""),
+    ("14 16:00:00", ("force", "fare@v3", "staging"), "holidays are coming"),
+    ("14 17:00:00", ("describe", "fare", ""), "How long will a **green taxi** take?"),
+    ("14 17:01:00", ("describe", "fare", "v2.0.0"), "Half the step of v1, the same trees."),
+    ("15 08:00:00", ("register", "old rules", "gbr 1"), ""),
+    ("15 08:30:00", ("deprecate", "old rules", ""), "replaced by fare"),
+    ("16 10:00:00", ("withdraw", "fare@v3", ""), "trained on test data"),
+    ("17 10:00:00", ("alias", "fare@v2", "champion"), ""),
+]  # fmt: skip
+
+
+def _trained(
+    make: Builder, when: str, experiment: str, name: str, code: str,
+    metrics: dict[str, Points], params: dict[str, Any],
+) -> None:  # fmt: skip
+    """Saves a run with data and a model, whose bytes lie in the data store."""
+    store = make.repository.data_store
+    weights, data = f"weights of {name}\n".encode(), f"rides before {when[:10]}\n".encode()
+    make.run(
+        when, 600, experiment, name, params=params, metrics=metrics, source=code_of(code),
+        inputs=[records.Pointer(path="data/rides.csv", md5=put(store, data), size=len(data),
+                                name="rides", role="train", stored="dvc")],
+        outputs=[records.Pointer(path="model.bin", md5=put(store, weights), size=len(weights),
+                                 kind="model", stored="dvc")],
+    )  # fmt: skip
+
+
+def _live(repository: Repository, what: tuple[str, str, str], told: str) -> None:
+    """Does one thing to a model."""
+    verb, named, more = what
+    with Ledger(repository.git_dir) as ledger:
+        if verb == "register":
+            run = saved.find(ledger, more)
+            verbs.register(ledger, registry.load(ledger), named, run, reason=told)
+            return
+        if verb == "describe":
+            model = registry.load_model(ledger, named)
+            verbs.describe(ledger, model, told, more or None)
+            return
+        if verb == "deprecate":
+            verbs.deprecate(ledger, registry.load_model(ledger, named), told)
+            return
+        model, version = api.meant(ledger, named)
+        if verb == "alias":
+            verbs.alias(ledger, model, version, more, told)
+        elif verb == "withdraw":
+            verbs.withdraw(ledger, model, version, told)
+        else:
+            forced = "metrics.rmse < 6.6 does not hold: metrics.rmse is 6.61"
+            against = forced if verb == "force" else None
+            verbs.promote(ledger, model, version, more, told, forced=against)
 
 
 def start_journal(path: Path, lines: Sequence[str], resumed: str | None = None) -> Journal:

@@ -479,7 +479,7 @@ def event(
     version = f"v{number}.0.0" if action in ("register", "withdraw") else None
     name = tags.EventName("m", action, version, stage, counter)
     stamp = names.timestamp(when)
-    return Event(name, str(name), "", commit, when, stamp, "A", "a@b", "", "", {}, False)
+    return Event(name, str(name), "", commit, when, stamp, "A", "a@b", "", "", {}, None)
 
 
 ACTIONS = st.tuples(

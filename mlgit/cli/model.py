@@ -17,7 +17,7 @@ from mlgit.cli.place import repository
 from mlgit.errors import NotFound
 from mlgit.ledger import Ledger, tagging
 from mlgit.records import Run
-from mlgit.registry import api, events
+from mlgit.registry import api, events, history
 from mlgit.registry.events import Event
 from mlgit.registry.find import model_named, split, version_meant
 from mlgit.registry.fold import Model, Registry, Version
@@ -311,26 +311,13 @@ def history_command(model: str, as_of: str | None, as_json: bool) -> None:
         [
             output.moment(event.time, "%Y-%m-%d %H:%M:%S"),
             output.clean(event.by),
-            output.clean(_sentence(found, event)),
+            output.clean(history.sentence(found, event)),
             "signed" if event.is_signed else "",
             output.clean(wrong.get(event.tag) or event.reason),
         ]
         for event in chosen
     ]
     table.echo(("WHEN", "WHO", "WHAT", "", "WHY"), rows)
-
-
-def _sentence(model: Model, event: Event) -> str:
-    """Says what an event is, for those that we wrote and those of GTO alike."""
-    number = next((v.short for v in model.versions if v.commit == event.commit), "?")
-    name = event.name
-    return {
-        "register": f"{number} registered",
-        "withdraw": f"{number} withdrawn",
-        "assign": f"{number} → {name.stage}",
-        "unassign": f"{number} leaves {name.stage}",
-        "deprecate": "deprecated",
-    }[name.action] + (" (forced)" if "Forced" in event.trailers else "")
 
 
 def _event(event: Event) -> dict[str, Any]:

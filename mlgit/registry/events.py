@@ -48,7 +48,12 @@ class Event(NamedTuple):
     subject: str
     reason: str
     trailers: Mapping[str, str]
-    is_signed: bool
+    signature: str | None
+    """What kind of signature the tag carries, whether it is good or not: "SSH", "GPG", "X.509"."""
+
+    @property
+    def is_signed(self) -> bool:
+        return self.signature is not None
 
     @property
     def order(self) -> tuple[int, int, int, str]:
@@ -94,14 +99,25 @@ def read(tag: str, sha: str, raw: str) -> Event | None:
     if name is None or match is None:
         return None
     commit, by, email, when, subject, rest = match.groups()
-    text, begin, _ = rest.partition("-----BEGIN ")
-    body, told = _split(text)
+    signature = None
+    for begin in _SIGNATURE.finditer(rest):  # the last counts, as for git
+        signature = begin
+    body, told = _split(rest[: signature.start()] if signature else rest)
     stamp = told.get("Time", "")
     if not names.is_timestamp(stamp):
         stamp = names.timestamp(min(int(when), 253402300799))
-    return Event(
-        name, tag, sha, commit, int(when), stamp, by, email, subject, body, told, bool(begin)
-    )
+    kind = _KINDS[signature[1]] if signature else None
+    return Event(name, tag, sha, commit, int(when), stamp, by, email, subject, body, told, kind)
+
+
+# How https://git-scm.com/docs/gitformat-signature has signatures begin.
+_KINDS = {
+    "SSH SIGNATURE": "SSH",
+    "PGP SIGNATURE": "GPG",
+    "PGP MESSAGE": "GPG",
+    "SIGNED MESSAGE": "X.509",
+}
+_SIGNATURE = re.compile(rf"^-----BEGIN ({'|'.join(_KINDS)})-----", re.MULTILINE)
 
 
 def _split(text: str) -> tuple[str, dict[str, str]]:

@@ -121,7 +121,7 @@ def fold(
         model = models.setdefault(
             event.name.model, Model(name=event.name.model, title=event.name.model)
         )
-        problem = _apply(model, event, stages)
+        problem = apply(model, event, stages)
         model.events.append(event)
         if problem:
             model.problems.append(Problem(event.tag, problem))
@@ -138,8 +138,8 @@ def fold(
     return Registry(dict(sorted(models.items())))
 
 
-def _apply(model: Model, event: Event, stages: Collection[str]) -> str | None:
-    """Changes the model by an event, or returns why it cannot be."""
+def apply(model: Model, event: Event, stages: Collection[str] = STAGES) -> str | None:
+    """Changes the model by its next event, or returns why it cannot be."""
     action = event.name.action
     model.deprecated = action == "deprecate"
     if action == "deprecate":
@@ -163,17 +163,23 @@ def _apply(model: Model, event: Event, stages: Collection[str]) -> str | None:
         return None
     if version.withdrawn:
         return f"{version.version} was withdrawn before"
-    is_stage = event.trailers.get("Kind", "stage" if label in stages else "alias") == "stage"
+    to_stage = is_stage(event, stages)
     for other in model.versions:
-        if is_stage and other.stage == label and label not in MANY:
+        if to_stage and other.stage == label and label not in MANY:
             other.stage = None
         if label in other.aliases:
             other.aliases.remove(label)
-    if is_stage:
+    if to_stage:
         version.stage = label
     else:
         version.aliases.append(label)
     return None
+
+
+def is_stage(event: Event, stages: Collection[str] = STAGES) -> bool:
+    """Tells whether what an event gives is a stage, not an alias."""
+    known = "stage" if event.name.stage in stages else "alias"
+    return event.trailers.get("Kind", known) == "stage"
 
 
 def _register(model: Model, event: Event) -> str | None:

@@ -47,7 +47,12 @@ def build(
             unit._replace(key=common.key(unit.key, rule)) for unit in pages.units(site, source)
         ]
         return write.build(
-            out, units, site.root, lambda done, total: told("pages", done, total), site.choice
+            out,
+            units,
+            site.root,
+            lambda done, total: told("pages", done, total),
+            site.choice,
+            site.tags,
         )
 
 
@@ -58,7 +63,7 @@ def reading(
     """Gives what pages are made from: the site, the source of the rest, what met the rules."""
     choice = msgspec.structs.replace(choice, redacted=rules.kinds if rules else [])
     site = gather(ledger, choice, lambda done, total: progress("indexing", done, total))
-    redactor = Redactor(rules, withheld.people(site.table)) if rules else None
+    redactor = Redactor(rules, withheld.people(site)) if rules else None
     if redactor:
         site = withheld.redacted(site, redactor)
     source = Source(ledger, redactor, choice.artifacts)

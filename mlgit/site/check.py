@@ -57,7 +57,8 @@ def check(ledger: Ledger, out: Path, rules: Rules, progress: Progress | None = N
         build(ledger, again, choice, rules if choice.redacted else None, progress)
         differences = compare(again, out)
         files = len(_listing(again))
-    reasons = _reasons(ledger, made, choice, rules, differences) if differences else []
+        now = write.made_from(again)
+    reasons = _reasons(made, now, choice, rules, differences) if differences else []
     return Verdict(files, differences, reasons)
 
 
@@ -87,14 +88,16 @@ def _listing(site: Path) -> set[str]:
 
 
 def _reasons(
-    ledger: Ledger, made: Made, choice: Choice, rules: Rules, differences: list[Difference]
+    made: Made, now: Made, choice: Choice, rules: Rules, differences: list[Difference]
 ) -> list[str]:
     found = []
-    if made.ledger != ledger.root:
+    if made.ledger != now.ledger:
         found.append(
             f"the ledger moved on: the site shows its tree {made.ledger[:12]}, "
-            f"the branch has {ledger.root[:12]}"
+            f"the branch has {now.ledger[:12]}"
         )
+    if made.tags != now.tags:
+        found.append("the registry moved on: it has other git tags than the site shows")
     if made.mlgit != __version__:
         found.append(f"it was made by mlgit {made.mlgit or 'of before'}, this is {__version__}")
     if choice.redacted and choice.redacted != rules.kinds:

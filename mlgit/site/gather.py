@@ -7,16 +7,18 @@ changes whenever anything about the run does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from mlgit import records, saved
+from mlgit import records, registry, saved
 from mlgit.ledger import Ledger, walk
 from mlgit.ledger.index import Table
 from mlgit.ledger.walk import Folder, Problem
+from mlgit.registry import Model
 from mlgit.site import urls
 from mlgit.site.choice import Choice, chosen
 
@@ -63,6 +65,20 @@ class Site:
     choice: Choice
     left_out: int
     """Runs that were not chosen."""
+    models: list[Model]
+    """The registry, as git tags and facts add up here, by title."""
+    tags: str
+    """All git tags of the registry, as a digest."""
+
+    @property
+    def absent(self) -> set[str]:
+        """The pages of the navigation that this site has not, because nothing would be on them."""
+        return set() if self.models else {urls.MODELS}
+
+    @property
+    def frame(self) -> list[Any]:
+        """What every page shows around its content."""
+        return [self.title, sorted(self.absent)]
 
     def experiment(self, row: int) -> Experiment:
         return self.experiments[self.of_row[row]]
@@ -109,6 +125,7 @@ def gather(
         table = chosen(every, choice, _stored_names(ledger, choice))
         present = {*table.attributes["experiment"]}
         known = {name: facts for name, facts in known.items() if name in present}
+    every_model = [*registry.load(ledger).models.values()]
     shas = dict(walk.run_folders(ledger.reader, ledger.root))
     experiments, of_row, deleted = _experiments(table, known)
     return Site(
@@ -122,7 +139,28 @@ def gather(
         problems=[problems[path] for path in sorted(problems)],
         choice=choice,
         left_out=len(every.ids) - len(table.ids),
+        models=_models(every_model, choice, table),
+        tags=_digest(every_model),
     )
+
+
+def _models(every: Sequence[Model], choice: Choice, table: Table) -> list[Model]:
+    """Returns the models that are shown: with chosen experiments, those that they made."""
+    here = {*table.ids}
+    chosen = [
+        model
+        for model in every
+        if not choice.experiments or any(version.run in here for version in model.versions)
+    ]
+    return sorted(chosen, key=lambda model: (model.title, model.name))
+
+
+def _digest(models: Sequence[Model]) -> str:
+    digest = hashlib.sha256()
+    for model in models:
+        for event in model.events:
+            digest.update(f"{event.tag}\0{event.sha}\0".encode())
+    return digest.hexdigest()[:40]
 
 
 def _stored_names(ledger: Ledger, choice: Choice) -> set[str] | None:

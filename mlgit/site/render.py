@@ -23,6 +23,7 @@ from mlgit.words import ABSENT, counted, number, size, span
 NAVIGATION = (
     ("Experiments", urls.HOME),
     ("Runs", urls.RUNS),
+    ("Registry", urls.MODELS),
     ("About", urls.ABOUT),
 )
 TAIL = 200  # lines of a console

@@ -18,6 +18,8 @@ RUNS_DATA = "data/runs.js"
 RUNS_CSV = "data/runs.csv"
 CHARTS_DATA = "data/charts.js"
 VEGA = "assets/vega.js"
+MODELS = "models.html"
+REGISTRY_DATA = "data/registry.js"
 
 _PLAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,78}[a-z0-9])?")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # as file names on Windows
@@ -57,6 +59,16 @@ def run(run_id: str) -> str:
 
 def run_data(run_id: str) -> str:
     return f"data/runs/{run_id}.js"
+
+
+def model(name: str) -> str:
+    """Returns the page of a model, by the name that its git tags have."""
+    return f"models/{slug(name)}.html"
+
+
+def version(name: str, short: str) -> str:
+    """Returns the page of a version, as in "v2" or "v2.1.0"."""
+    return f"models/{slug(name)}/{slug(short)}.html"
 
 
 def environment_data(digest: str) -> str:

@@ -57,6 +57,14 @@ class Source:
     def close(self) -> None:
         self._patches.close()
 
+    def run(self, folder: Folder) -> Run | None:
+        """Reads a run's record alone; None if it is damaged."""
+        for found in walk.load_runs(self._ledger.reader, [folder]):
+            if isinstance(found, Run):
+                redacted: Run = self._redactor.value(found) if self._redactor else found
+                return redacted
+        return None
+
     def whole(self, folder: Folder) -> Whole | Problem:
         """Reads a run and what lies in its folder; what is damaged is left out and named."""
         run = None

@@ -7,16 +7,22 @@ from collections.abc import Iterable
 from typing import Any
 
 from mlgit.ledger.index import Table
+from mlgit.registry import Model
 from mlgit.site.gather import UNTITLED, Experiment, Site
 from mlgit.site.redact import Redactor
 
 _PLAIN = ("id", "status", "started", "ended", "duration", "commit", "parent", "deleted")
 
 
-def people(table: Table) -> list[tuple[str, str]]:
-    """Returns name and mail address of those who made runs, in the order of their first."""
-    pairs = zip(table.attributes["user"], table.attributes["email"], strict=True)
-    return list(dict.fromkeys(reversed(list(pairs))))
+def people(site: Site) -> list[tuple[str, str]]:
+    """Returns name and mail address of those who made runs or git tags of the registry.
+
+    In the order of their first run, and then of the tags.
+    """
+    attributes = site.table.attributes
+    runs = reversed([*zip(attributes["user"], attributes["email"], strict=True)])
+    tags = ((event.by, event.email) for model in site.models for event in model.events)
+    return list(dict.fromkeys([*runs, *tags]))
 
 
 def redacted(site: Site, redactor: Redactor) -> Site:
@@ -47,7 +53,17 @@ def redacted(site: Site, redactor: Redactor) -> Site:
         )
         for each in site.experiments
     ]
-    own = {"root", "folders", "of_row", "deleted", "left_out", "table", "experiments"}
+    own = {
+        "root",
+        "folders",
+        "of_row",
+        "deleted",
+        "left_out",
+        "tags",
+        "table",
+        "experiments",
+        "models",
+    }
     others = {
         field.name: redactor.value(getattr(site, field.name))
         for field in dataclasses.fields(site)
@@ -56,7 +72,33 @@ def redacted(site: Site, redactor: Redactor) -> Site:
     if redactor.takes("remotes") and site.choice.title is None:
         others["title"] = UNTITLED  # else it is the end of the remote's address
     table = Table(site.table.ids, attributes, values)
-    return dataclasses.replace(site, table=table, experiments=experiments, **others)
+    return dataclasses.replace(
+        site,
+        table=table,
+        experiments=experiments,
+        models=_models(site.models, redactor),
+        **others,
+    )
+
+
+def _models(models: list[Model], redactor: Redactor) -> list[Model]:
+    """Returns the models; their names stay apart, and numbers of versions stay as they are."""
+    titles: dict[str, str] = {}
+    names: dict[str, str] = {}
+    found = []
+    for old in models:
+        _rename(redactor, titles, [old.title])
+        _rename(redactor, names, [old.name])
+        model: Model = redactor.value(old)
+        model.name, model.title = names[old.name], titles[old.title]
+        for version, before in zip(model.versions, old.versions, strict=True):
+            version.model, version.version = model.title, before.version
+        model.events = [
+            event._replace(name=event.name._replace(version=before.name.version))
+            for event, before in zip(model.events, old.events, strict=True)
+        ]
+        found.append(model)
+    return found
 
 
 def _rename(redactor: Redactor, known: dict[str, str], names: Iterable[str]) -> None:

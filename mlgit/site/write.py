@@ -59,6 +59,8 @@ class _Manifest(msgspec.Struct, frozen=True):
     """The version that made it."""
     choice: Any = None
     """What of the ledger it shows, see `choice`."""
+    tags: str = ""
+    """The registry's git tags, as a digest."""
 
 
 class Made(NamedTuple):
@@ -67,6 +69,7 @@ class Made(NamedTuple):
     ledger: str
     mlgit: str
     choice: Any
+    tags: str
 
 
 def made_from(out: Path) -> Made:
@@ -82,7 +85,7 @@ def made_from(out: Path) -> Made:
         raise NotFound(f"there is no site in {out}", "make one: mlgit site build") from error
     except msgspec.DecodeError as error:
         raise Unreadable(f"{out / MANIFEST} is damaged", "mlgit site build") from error
-    return Made(found.ledger, found.mlgit, found.choice)
+    return Made(found.ledger, found.mlgit, found.choice, found.tags)
 
 
 def build(
@@ -91,11 +94,12 @@ def build(
     ledger: str,
     progress: Progress | None = None,
     choice: Any = None,
+    tags: str = "",
 ) -> Written:
     """Brings the site in the folder `out` to these units.
 
-    `ledger` names the state of the ledger and `choice` what is shown of it, for who wants
-    to know later.
+    `ledger` names the state of the ledger, `tags` that of the registry and `choice` what is
+    shown of them, for who wants to know later.
 
     Raises:
         Invalid: `out` is there and is no site of ours.
@@ -107,7 +111,8 @@ def build(
         _recover(out)
         old = _old(out)
         with _beside(out) as new:
-            written = _fill(new, out, units, old, Made(ledger, __version__, choice), progress)
+            made = Made(ledger, __version__, choice, tags)
+            written = _fill(new, out, units, old, made, progress)
             _swap(new, out)
     except OSError as error:
         raise WriteFailed(
@@ -231,7 +236,7 @@ def _make_one(place: int) -> tuple[int, list[str], int]:
 
 def _manifest(units: dict[str, tuple[str, list[str]]], made: Made) -> bytes:
     about = "a site made by mlgit; this folder is replaced by the next build"
-    found = _Manifest(FORMAT, about, made.ledger, units, made.mlgit, made.choice)
+    found = _Manifest(FORMAT, about, made.ledger, units, made.mlgit, made.choice, made.tags)
     return msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"
 
 

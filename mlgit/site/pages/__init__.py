@@ -8,14 +8,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mlgit.site.gather import Site
-from mlgit.site.pages import about, assets, deleted, experiment, home, run, runs
+from mlgit.site.pages import (
+    about,
+    assets,
+    common,
+    deleted,
+    experiment,
+    home,
+    model,
+    models,
+    run,
+    runs,
+    version,
+)
 from mlgit.site.whole import Source
 from mlgit.site.write import Unit
 
-KINDS = (assets, home, experiment, runs, run, deleted, about)
+KINDS = (assets, home, experiment, runs, run, models, model, version, deleted, about)
 
 
 def units(site: Site, source: Source) -> Iterator[Unit]:
     """Yields everything the site consists of, with a key for all that each depends on."""
     for kind in KINDS:
-        yield from kind.units(site, source)
+        for unit in kind.units(site, source):
+            yield unit._replace(key=common.key(unit.key, site.frame))

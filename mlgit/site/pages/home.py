@@ -8,13 +8,16 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from mlgit.registry import Model
+from mlgit.registry.history import latest
 from mlgit.site import svg, urls
 from mlgit.site.gather import Experiment, Site
-from mlgit.site.pages import common, ranking
+from mlgit.site.pages import common, ranking, registered
 from mlgit.site.whole import Source
 from mlgit.site.write import Unit
 
 RECENT = 12  # runs
+CHANGES = 8  # of the registry
 _BARS = 60  # of the activity, at most
 _SPARK = 60  # runs of an experiment's little line
 STATUSES = ("finished", "interrupted", "failed")
@@ -36,7 +39,8 @@ def units(site: Site, source: Source) -> Iterator[Unit]:
     def make() -> Iterator[tuple[str, bytes]]:
         yield common.page(site, "home.html", urls.HOME, site.title, **_context(site))
 
-    yield Unit("home", common.key("home", site.root, site.title), make)
+    states = [registered.state(model) for model in site.models]
+    yield Unit("home", common.key("home", site.root, site.title, states), make)
 
 
 def _context(site: Site) -> dict[str, Any]:
@@ -54,7 +58,28 @@ def _context(site: Site) -> dict[str, Any]:
         "deleted": len(site.deleted) - len(shown),
         "activity": _activity([(every["started"][row], every["status"][row]) for row in shown]),
         "statuses": STATUSES,
+        "serving": _serving(site),
+        "changes": _changes(site),
     }
+
+
+def _serving(site: Site) -> list[registered.Held]:
+    """Returns the versions that are in production."""
+    return [
+        held
+        for model in site.models
+        if not model.deprecated
+        for held in registered.held(model)
+        if held.is_stage and held.label == "production"
+    ]
+
+
+def _changes(site: Site) -> list[tuple[Model, registered.EventRow]]:
+    """Returns what happened last to the models of the registry."""
+    return [
+        (model, registered.events(model, [event])[0])
+        for model, event in latest(site.models, CHANGES)
+    ]
 
 
 def _row(site: Site, experiment: Experiment) -> Row:

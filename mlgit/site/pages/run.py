@@ -20,7 +20,7 @@ from mlgit.records.history import reduce
 from mlgit.saved import SYSTEM
 from mlgit.site import markdown, patch, previews, svg, tables, urls
 from mlgit.site.gather import Site
-from mlgit.site.pages import common
+from mlgit.site.pages import common, registered
 from mlgit.site.whole import CONSOLE, Source, Whole
 from mlgit.site.write import Unit
 
@@ -49,6 +49,8 @@ class Around(NamedTuple):
     """Id and label."""
     parts: list[tuple[str, str, str]]
     """Of the runs whose parent it is: id, label, status; the newest first."""
+    versions: list[registered.VersionLink]
+    """Of models, that were registered from it."""
 
 
 _PARTS_SHOWN = 200
@@ -70,6 +72,7 @@ def _around(site: Site) -> list[Around]:
             status = site.table.attributes["status"][row]
             parts.setdefault(above, []).append((ids[row], site.label(row), status))
             parents[row] = (ids[above], site.label(above))
+    versions = registered.of_runs(site)
     return [
         Around(
             experiment=site.experiment(row).title,
@@ -78,6 +81,7 @@ def _around(site: Site) -> list[Around]:
             older=older.get(row),
             parent=parents.get(row),
             parts=parts.get(row, [])[:_PARTS_SHOWN],
+            versions=versions.get(ids[row], []),
         )
         for row in range(len(ids))
     ]

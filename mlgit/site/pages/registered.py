@@ -1,0 +1,221 @@
+"""What pages say of models, versions and events: links, rows, and the words for signatures."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from mlgit.records import Run
+from mlgit.registry import Event, Model, Version
+from mlgit.registry.history import sentence
+from mlgit.saved import SYSTEM
+from mlgit.site import goals, urls
+from mlgit.site.gather import Site
+from mlgit.site.render import cut
+
+REASON = 1000  # characters of a reason that are shown
+TITLE = 80
+
+
+class VersionLink(NamedTuple):
+    """A version as other pages mention it."""
+
+    model: str
+    """The model's title."""
+    short: str
+    url: str
+    stage: str | None
+    aliases: list[str]
+    withdrawn: bool
+    deprecated: bool
+    """Whether its model is."""
+
+
+def link(model: Model, version: Version) -> VersionLink:
+    return VersionLink(
+        model=model.title,
+        short=version.short,
+        url=urls.version(model.name, version.short),
+        stage=version.stage,
+        aliases=version.aliases,
+        withdrawn=version.withdrawn,
+        deprecated=model.deprecated,
+    )
+
+
+def of_runs(site: Site) -> dict[str, list[VersionLink]]:
+    """Returns the versions that were registered from each run, by its id."""
+    found: dict[str, list[VersionLink]] = {}
+    for model in site.models:
+        for version in model.versions:
+            if version.run:
+                found.setdefault(version.run, []).append(link(model, version))
+    return found
+
+
+def state(model: Model) -> list[Any]:
+    """Returns what a page about a model depends on: its git tags, and what facts say of it."""
+    return [
+        model.name,
+        model.title,
+        model.description,
+        model.tags,
+        model.former,
+        [(version.description, version.tags) for version in model.versions],
+        [(event.tag, event.sha) for event in model.events],
+    ]
+
+
+class EventRow(NamedTuple):
+    """One event of a model as a row of its history."""
+
+    event: Event
+    what: str
+    reason: str
+    url: str | None
+    """Of the version's page."""
+    problem: str | None
+    """Why it changes nothing."""
+
+    @property
+    def forced(self) -> str | None:
+        return self.event.trailers.get("Forced")
+
+
+def events(model: Model, chosen: Iterable[Event]) -> list[EventRow]:
+    """Returns events of a model as rows, the newest first."""
+    wrong = {problem.tag: problem.message for problem in model.problems}
+    by_commit = {version.commit: version for version in reversed(model.versions)}
+    rows = []
+    for event in sorted(chosen, key=lambda event: (event.time, event.order), reverse=True):
+        version = by_commit.get(event.commit)
+        rows.append(
+            EventRow(
+                event=event,
+                what=cut(sentence(model, event), 120),
+                reason=cut(event.reason, REASON),
+                url=urls.version(model.name, version.short) if version else None,
+                problem=wrong.get(event.tag),
+            )
+        )
+    return rows
+
+
+class Held(NamedTuple):
+    """A stage or an alias with the version that has it."""
+
+    label: str
+    is_stage: bool
+    version: VersionLink
+    event: Event | None
+    """That gave it."""
+
+
+def held(model: Model) -> list[Held]:
+    """Returns what the versions hold: production, other stages, aliases; without `archived`."""
+    given = {
+        (event.name.stage, event.commit): event
+        for event in model.events
+        if event.name.action == "assign"
+    }
+    found = [
+        Held(
+            label, label == version.stage, link(model, version), given.get((label, version.commit))
+        )
+        for version in model.present
+        for label in (version.stage, *version.aliases)
+        if label and label != "archived"
+    ]
+    return sorted(
+        found, key=lambda each: (_ORDER.get(each.label, 2 + (not each.is_stage)), each.label)
+    )
+
+
+_ORDER = {"production": 0, "staging": 1}
+
+
+def register_event(model: Model, version: Version) -> Event | None:
+    """Returns the event that a version began with."""
+    for event in model.events:
+        name = event.name
+        if (name.action, name.version, event.commit) == (
+            "register",
+            version.version,
+            version.commit,
+        ):
+            return event
+    return None
+
+
+# --- versions beside each other --------------------------------------------------------------
+
+
+class Compared(NamedTuple):
+    """One metric or param of several versions."""
+
+    key: str
+    kind: str
+    values: list[Any]
+    best: Any
+    """Of a metric the best value, if its name tells which way is better and they differ."""
+
+
+def compared(site: Site, versions: Sequence[Version]) -> list[Compared]:
+    """Returns the metrics of the runs of versions, and the params in which they differ."""
+    rows = [site.find(version.run) if version.run else None for version in versions]
+    found = []
+    for (kind, key), every in site.table.values.items():
+        values = [every.get(row) if row is not None else None for row in rows]
+        if kind == "tag" or key.startswith(SYSTEM) or all(value is None for value in values):
+            continue
+        if kind == "metric":
+            last = [None if value is None else value[0] for value in values]
+            found.append(Compared(key, kind, last, _best(key, last)))
+        elif any(value != values[0] for value in values):
+            found.append(Compared(key, kind, values, None))
+    return sorted(found, key=lambda each: (each.kind != "metric", each.key))
+
+
+def _best(metric: str, values: Sequence[Any]) -> Any:
+    there = [value for value in values if value is not None and value == value]
+    goal = goals.goal(metric)
+    if goal is None or len(set(there)) < 2:
+        return None
+    return min(there) if goal == "min" else max(there)
+
+
+# --- how to get it ---------------------------------------------------------------------------
+
+
+class Command(NamedTuple):
+    what: str
+    text: str
+
+
+def commands(version: Version, tag: str | None, run: Run | None) -> list[Command]:
+    """Returns how the version is fetched: with mlgit, Python, plain DVC and plain git."""
+    name = shlex.quote(version.name)
+    to = f"{urls.slug(version.model)}-{version.short}"
+    found = []
+    if version.hash:
+        found.append(Command("mlgit", f"mlgit model pull {name} -o {to}"))
+        call = f"from mlgit import registry; registry.download({version.name!r}, {to!r})"
+        found.append(Command("Python", call))
+    if tag is None:
+        return found
+    rev = shlex.quote(tag)
+    stored = (
+        next((p.stored for p in run.artifacts if p.path == version.path), None) if run else None
+    )
+    if stored == "dvc":
+        found.append(Command("DVC", f"dvc get REPO model --rev {rev} -o {to}"))
+    elif stored == "git":
+        found.append(Command("git", f"git show {shlex.quote(f'{tag}:model')} > {to}"))
+    if version.run:
+        code = shlex.quote(f"{tag}^")
+        found.append(Command("code", f"git worktree add ../{to} {code}"))
+    else:
+        found.append(Command("commit", f"git worktree add ../{to} {rev}"))
+    found.append(Command("signature", f"git verify-tag {rev}"))
+    return found

@@ -1,0 +1,229 @@
+"""A timeline of stages as a static picture: one lane a stage, one bar a version.
+
+Places are in per cent and sizes in pixels, so that a lane is as wide as the page lets it
+be while its words keep their size. Time ends with the last event, not today: the same
+ledger gives the same picture. A bar that reaches the right edge is of what still holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from mlgit.registry import Model
+from mlgit.registry.fold import MANY, semver_key
+from mlgit.registry.history import Span, spans
+from mlgit.site.render import cut, harmless
+
+LANES = 10  # more labels than a person compares
+ROWS = 4  # of a lane in which bars lie over each other
+BARS = 200  # of a lane
+COLOURS = 10  # as the stylesheet has them
+HEIGHT = 24  # of a row, in pixels
+_TICKS = 5
+_EDGE = 4.0  # per cent of the width after the last event, for what holds on
+_FIRST = ("production", "staging")
+_LAST = ("archived",)
+
+
+class Lane(NamedTuple):
+    label: str
+    kind: str
+    """"stage", "alias", or "versions": when each was registered."""
+    picture: Markup
+
+
+class Timeline(NamedTuple):
+    lanes: list[Lane]
+    axis: Markup
+    begin: str
+    """As a stored time: what the left edge is, and `end` the right one."""
+    end: str
+    left_out: int
+    """Stages and aliases that have no lane."""
+
+
+class _Scale(NamedTuple):
+    begin: datetime
+    end: datetime
+
+    def at(self, moment: datetime) -> float:
+        """Returns how far to the right a moment is, in per cent."""
+        return 100 * ((moment - self.begin) / (self.end - self.begin))
+
+
+def timeline(model: Model) -> Timeline | None:
+    """Returns a model's stages over time; None if no version was ever in one."""
+    every = spans(model)
+    if not every:
+        return None
+    scale = _scale([_moment(event.time) for event in model.events])
+    labels = sorted({(_rank(span), span.label, span.is_stage) for span in every})
+    # By age, so that a version keeps its colour when the next one comes.
+    names = [v.version for v in sorted(model.versions, key=lambda v: semver_key(v.version))]
+    colours = {name: place % COLOURS for place, name in enumerate(names)}
+    short = {version.version: version.short for version in model.versions}
+    lanes = [Lane("registered", "versions", _registered(model, scale, colours))]
+    for _, label, is_stage in labels[:LANES]:
+        mine = [span for span in every if (span.label, span.is_stage) == (label, is_stage)]
+        picture = _lane(label, mine[-BARS:], scale, colours, short)
+        lanes.append(Lane(label, "stage" if is_stage else "alias", picture))
+    begin, end = (f"{edge.isoformat(timespec='microseconds')[:26]}Z" for edge in scale)
+    return Timeline(lanes, _axis(scale), begin, end, max(0, len(labels) - LANES))
+
+
+def _rank(span: Span) -> int:
+    if not span.is_stage:
+        return 8
+    if span.label in _FIRST:
+        return _FIRST.index(span.label)
+    return 7 if span.label in _LAST else 5
+
+
+def _moment(stamp: str) -> datetime:
+    return datetime.fromisoformat(stamp.removesuffix("Z")).replace(tzinfo=timezone.utc)
+
+
+def _scale(moments: Sequence[datetime]) -> _Scale:
+    first, last = min(moments), max(moments)
+    length = max(last - first, timedelta(hours=1))
+    edge = length * (_EDGE / 100)
+    begin = max(first - edge, _moment("0001-01-01T00:00:00.000000Z"))
+    end = min(last + edge, _moment("9999-12-31T23:59:59.999999Z"))
+    return _Scale(begin, end if end > begin else begin + timedelta(seconds=1))
+
+
+def _lane(
+    label: str,
+    mine: Sequence[Span],
+    scale: _Scale,
+    colours: dict[str, int],
+    short: dict[str, str],
+) -> Markup:
+    rows: list[float] = []  # where the last bar of each row ends
+    bars = []
+    for span in mine:
+        left = scale.at(_moment(span.since.time))
+        right = scale.at(_moment(span.until.time)) if span.until else 100.0
+        right = max(right, left + 0.5)
+        most = ROWS if label in MANY else 1
+        row = next((n for n, end in enumerate(rows) if end <= left), min(len(rows), most - 1))
+        rows[row : row + 1] = [right]
+        top = row * HEIGHT + 2
+        said = _said(span, short)
+        bars.append(
+            Markup(
+                '<svg class="span v{}{}" x="{:.2f}%" y="{}" width="{:.2f}%" height="{}">'
+                "<title>{}</title>"
+                '<rect class="fill" width="100%" height="100%" rx="3"/>'
+                '<rect class="begin" width="3" height="100%" rx="1.5"/>'
+                '<text x="8" y="14.5">{}</text></svg>'
+            ).format(
+                colours[span.version], "" if span.until else " holds",
+                left, top, right - left, HEIGHT - 4,
+                f"{_name(label)}: {said}", short[span.version],
+            )
+        )  # fmt: skip
+    told = "; ".join(_said(span, short) for span in mine[-8:])
+    more = f"{len(mine) - 8} before, then " if len(mine) > 8 else ""
+    return _lane_of(scale, len(rows), f"{_name(label)}: {more}{told}", bars)
+
+
+def _lane_of(scale: _Scale, rows: int, label: str, shapes: Iterable[Markup]) -> Markup:
+    return Markup('<svg class="lane" height="{}" role="img" aria-label="{}">{}{}</svg>').format(
+        HEIGHT * rows, label, _grid(scale), Markup("").join(shapes)
+    )
+
+
+def _name(label: str) -> str:
+    return cut(str(harmless(label)), 60)
+
+
+def _said(span: Span, short: dict[str, str]) -> str:
+    since = span.since.time[:10]
+    until = f"from {since} to {span.until.time[:10]}" if span.until else f"since {since}"
+    return f"{short[span.version]} {until}"
+
+
+def _registered(model: Model, scale: _Scale, colours: dict[str, int]) -> Markup:
+    dots = []
+    free = -1.0  # from where on there is room for words
+    for version in sorted(model.versions, key=lambda version: version.time)[-BARS:]:
+        x = scale.at(_moment(version.time))
+        text = Markup("")
+        if x >= free:
+            text = Markup('<text x="{:.2f}%" dx="8" y="16.5">{}</text>').format(x, version.short)
+            free = x + 6 + len(version.short)
+        dots.append(
+            Markup(
+                '<g class="v{}"><title>{}</title><circle cx="{:.2f}%" cy="12" r="4"/>{}</g>'
+            ).format(colours[version.version], f"{version.short} {version.time[:10]}", x, text)
+        )
+    told = ", ".join(f"{v.short} {v.time[:10]}" for v in model.versions[:8])
+    return _lane_of(scale, 1, f"registered: {told}", dots)
+
+
+# --- the axis --------------------------------------------------------------------------------
+
+
+def _grid(scale: _Scale) -> Markup:
+    return Markup("").join(
+        Markup('<line x1="{0:.2f}%" x2="{0:.2f}%" y1="0" y2="100%"/>').format(scale.at(moment))
+        for moment, _ in _ticks(scale)
+    )
+
+
+def _axis(scale: _Scale) -> Markup:
+    words = [
+        Markup('<text x="{:.2f}%" y="12">{}</text>').format(x, text)
+        for moment, text in _ticks(scale)
+        if 3 <= (x := scale.at(moment)) <= 95
+    ]
+    return Markup('<svg class="lane axis" height="16" aria-hidden="true">{}</svg>').format(
+        Markup("").join(words)
+    )
+
+
+def _ticks(scale: _Scale) -> list[tuple[datetime, str]]:
+    """Returns round moments, not more than fit, and what to call them."""
+    length = scale.end - scale.begin
+    for hours in (1, 3, 6, 12):
+        if length <= timedelta(hours=hours) * (_TICKS + 1):
+            moments = _hours(scale, hours)
+            return [(moment, moment.strftime("%m-%d %H:%M")) for moment in moments]
+    for days in (1, 2, 7, 14):
+        if length <= timedelta(days=days) * (_TICKS + 1):
+            return [
+                (moment, moment.strftime("%Y-%m-%d")[5:]) for moment in _hours(scale, 24 * days)
+            ]
+    for months in (1, 2, 3, 6, 12, 24, 60, 120, 1200, 12000):
+        if length > timedelta(days=31 * months) * (_TICKS + 2):
+            continue
+        found = list(_months(scale, months))
+        if len(found) <= _TICKS + 1:
+            yearly = months >= 12
+            return [
+                (m, f"{m.year:04d}" if yearly else f"{m.year:04d}-{m.month:02d}") for m in found
+            ]
+    return []
+
+
+def _hours(scale: _Scale, step: int) -> Iterable[datetime]:
+    midnight = scale.begin.replace(hour=0, minute=0, second=0, microsecond=0)
+    last = (scale.end - midnight) // timedelta(hours=step)
+    every = (midnight + timedelta(hours=step * number) for number in range(last + 1))
+    return [moment for moment in every if moment >= scale.begin]
+
+
+def _months(scale: _Scale, step: int) -> Iterator[datetime]:
+    first = scale.begin.year * 12 // step * step
+    last = scale.end.year * 12 + 12
+    for month in range(first, last, step):
+        year, place = divmod(month, 12)
+        if 1 <= year <= 9999:
+            moment = datetime(year, place + 1, 1, tzinfo=timezone.utc)
+            if scale.begin <= moment <= scale.end:
+                yield moment

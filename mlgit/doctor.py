@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple
 
-from mlgit import names, records, registry
+from mlgit import names, records, registry, remotes, whereabouts
+from mlgit.data import store
 from mlgit.errors import MlgitError, NotFound, Unreadable
 from mlgit.ledger import Ledger, Repository, sync, walk
 from mlgit.ledger.append import checked_out
 from mlgit.tracking import finish, journal
+from mlgit.words import listed
 
 
 class Finding(NamedTuple):
@@ -46,6 +48,7 @@ def examine(repository: Repository) -> Iterator[Finding]:
         yield from _records(ledger, root)
         yield from _models(ledger)
         yield from _sharing(ledger)
+        yield from _data(ledger)
 
 
 def _identity(ledger: Ledger) -> Finding:
@@ -116,6 +119,39 @@ def _sharing(ledger: Ledger) -> Iterator[Finding]:
         yield Finding("note", f"{news} since the last push to {remote}", "mlgit push")
     else:
         yield Finding("ok", f"everything is pushed to {ledger.repository.remote}")
+
+
+def _data(ledger: Ledger) -> Iterator[Finding]:
+    """Tells of runs whose data may be lost, or lie on this machine only; asks nobody.
+
+    Of a folder its list is looked for, not every file: that is for `mlgit verify`.
+    """
+    keepers = ledger.index().pointers.keepers()
+    here = {md5 for md5, _ in store.objects(ledger.repository.data_store)}
+    there = whereabouts.on_remote(ledger, keepers)
+    lost = _runs_of(md5s := keepers.keys() - here - there.keys(), keepers)
+    only_here = _runs_of(keepers.keys() - there.keys() - md5s, keepers) - lost
+    if lost:
+        yield Finding(
+            "note",
+            f"the data of {_counted(len(lost))} are neither here nor on a data remote that is "
+            f"known: {listed([run[:10] for run in sorted(lost, reverse=True)], 3)}",
+            "whoever made them can send them: mlgit push; "
+            "what exactly is missing: mlgit verify, mlgit data show",
+        )
+    if only_here:
+        is_set_up = bool(remotes.list_remotes(ledger))
+        yield Finding(
+            "note",
+            f"the data of {_counted(len(only_here))} are on this machine only",
+            "mlgit push" if is_set_up else "mlgit remote add NAME s3://bucket/path (or a folder)",
+        )
+    if keepers and not lost and not only_here:
+        yield Finding("ok", f"the data of {_counted(len(_runs_of(keepers, keepers)))} are shared")
+
+
+def _runs_of(md5s: Iterable[str], keepers: dict[str, list[str]]) -> set[str]:
+    return {run for md5 in md5s for run in keepers[md5]}
 
 
 def _counted(runs: int) -> str:

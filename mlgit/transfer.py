@@ -1,9 +1,7 @@
 """The data that runs keep, to a data remote and back.
 
-How far that went is noted below the git directory: the tree of the ledger up to which
-everything is there, and what was lacking, by run; so the next time only runs that are new
-since are looked at. It is a note for speed; without it, all runs are looked at and nothing
-is sent twice.
+How far that went is noted (see `mlgit.whereabouts`), so the next time only runs that are
+new since are looked at. Without the note, all runs are looked at and nothing is sent twice.
 
 A run of which the remote lacks something is marked so by a fact of the kind "data", for
 everybody; when that has arrived, another fact says so.
@@ -12,17 +10,12 @@ everybody; when that has arrived, another fact says so.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-import os
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-from mlgit import names, remotes, saved
+from mlgit import remotes, saved, whereabouts
 from mlgit.data import transfer
-from mlgit.data.hashing import is_md5
-from mlgit.data.remote import Remote, connect
+from mlgit.data.remote import connect
 from mlgit.data.traffic import Progress
 from mlgit.data.transfer import Moved
 from mlgit.errors import MlgitError, RemoteFailed
@@ -56,8 +49,8 @@ def push(
     """
     with Ledger(repository) as ledger:
         remote = remotes.here(repository, remotes.find(ledger, name))
-        note = _note_of(repository, "sent", remote)
-        noted = {} if everything else _read(note)
+        note = whereabouts.note_of(repository, "sent", remote)
+        noted = {} if everything else whereabouts.read(note)
         wanted = _wanted(ledger, noted)
         root, moved = ledger.root, NOTHING
         if wanted:
@@ -69,7 +62,7 @@ def push(
     if mark(repository, wanted, lacking):
         with Ledger(repository) as ledger:
             root = ledger.root
-    _write(note, root, wanted, lacking)
+    whereabouts.write(note, root, {run: md5s & lacking for run, md5s in wanted.items()})
     return moved
 
 
@@ -84,7 +77,7 @@ def withhold(repository: Repository, name: str | None = None) -> int:
     """
     with Ledger(repository) as ledger:
         remote = remotes.here(repository, remotes.find(ledger, name))
-        wanted = _wanted(ledger, _read(_note_of(repository, "sent", remote)))
+        wanted = _wanted(ledger, whereabouts.read(whereabouts.note_of(repository, "sent", remote)))
     everything = set().union(*wanted.values()) if wanted else set()
     lacking = everything
     with contextlib.suppress(RemoteFailed), connect(remote) as connection:
@@ -136,15 +129,15 @@ def pull_new(
     """
     with Ledger(repository) as ledger:
         remote = remotes.here(repository, remotes.find(ledger, name))
-        note = _note_of(repository, "fetched", remote)
-        wanted = _wanted(ledger, _read(note))
+        note = whereabouts.note_of(repository, "fetched", remote)
+        wanted = _wanted(ledger, whereabouts.read(note))
         root, moved = ledger.root, NOTHING
         if wanted:
             with connect(remote) as connection:
                 everything = set().union(*wanted.values())
                 moved = transfer.pull(repository.data_store, connection, everything, progress)
     lacking = {*moved.absent, *moved.damaged}
-    _write(note, root, wanted, lacking)
+    whereabouts.write(note, root, {run: md5s & lacking for run, md5s in wanted.items()})
     return moved
 
 
@@ -182,32 +175,3 @@ def of_run(run: Run) -> set[str]:
     """Returns the md5s of what a run keeps in the data store."""
     pointers = (*run.inputs, *run.outputs)
     return {pointer.md5 for pointer in pointers if pointer.stored == "dvc" and pointer.md5}
-
-
-def _note_of(repository: Repository, verb: str, remote: Remote) -> Path:
-    # By place, because under the same name there may be another one tomorrow.
-    place = json.dumps([remote.name, remote.url, sorted(remote.options.items())])
-    digest = hashlib.sha256(place.encode()).hexdigest()[:16]
-    return repository.state / verb / f"{remote.name}-{digest}.json"
-
-
-def _read(note: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        content = json.loads(note.read_bytes())
-        lacking = {
-            run: set(md5s)
-            for run, md5s in content["lacking"].items()
-            if names.is_id(run) and all(map(is_md5, md5s))
-        }
-        if isinstance(content["tree"], str):
-            return {"tree": content["tree"], "lacking": lacking}
-    return {}
-
-
-def _write(note: Path, root: str, wanted: Kept, lacking: set[str]) -> None:
-    still = {run: sorted(md5s & lacking) for run, md5s in wanted.items() if md5s & lacking}
-    with contextlib.suppress(OSError):
-        note.parent.mkdir(exist_ok=True)
-        beside = note.with_suffix(f".{os.getpid()}")
-        beside.write_text(json.dumps({"tree": root, "lacking": still}))
-        beside.replace(note)

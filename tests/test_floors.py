@@ -24,6 +24,7 @@ FLOORS = [
     ["records", "query"],
     ["ledger", "data"],
     ["saved", "remotes", "settings"],
+    ["whereabouts"],
     ["transfer", "profiles"],
     ["artifacts", "versions"],
     ["registry"],

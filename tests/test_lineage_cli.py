@@ -196,7 +196,8 @@ model           1  {short(b"boosted" * 1000)}  7.0 kB      -     1  2026-11-01 1
 
 def test_a_version_is_shown_with_its_runs(busy: Lab) -> None:
     shown = mlgit("data", "show", "taxi").stdout
-    assert f"Hash:  {md5(b'train.csv')}\nSize:  9 B\nUsed:  3 runs, 2026-11-01 13:00" in shown
+    assert f"Hash:  {md5(b'train.csv')}\nSize:  9 B\nBytes: missing" in shown
+    assert "\nUsed:  3 runs, 2026-11-01 13:00" in shown
     assert shown.count("exp/") == 3
     (model,) = content("data.show", "data", "show", "model")
     assert [len(model["used"]), len(model["made"]), model["type"]] == [1, 1, "model"]

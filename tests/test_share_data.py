@@ -197,6 +197,87 @@ def test_json_tells_all_that_moved(shared: Path, clone: Callable[..., Path]) -> 
     assert moved["tags_received"] == moved["tags_clashing"] == []
 
 
+# --- where the bytes are ------------------------------------------------------------------------
+
+
+def findings() -> list[str]:
+    return [f"{each['level']}: {each['what']}" for each in json_of("doctor")]
+
+
+def where(thing: str) -> tuple[bool, str | None]:
+    (shown,) = json_of(f"data show {thing}")
+    return shown["here"], shown["remote"]
+
+
+def test_it_is_told_where_bytes_are_without_asking_anybody(
+    shared: Path, clone: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train()
+    md5 = str(run.record.outputs[0].md5)
+    assert where(md5) == where("data/train.csv") == (True, None)
+    assert "Bytes: here only (share: mlgit push)" in type_("data show data/train.csv").stdout
+    assert "note: the data of 1 run are on this machine only" in findings()
+    type_("push --yes")
+    (tmp_path / "store").rename(tmp_path / "away")  # whoever asks finds nothing
+    assert where(md5) == (True, "store")
+    assert "Bytes: here, and on store" in type_(f"data show {md5}").stdout
+    assert "ok: the data of 1 run are shared" in findings()
+    path = clone()
+    type_("pull --no-data")
+    assert where(md5) == (False, "store")  # a run that was shared says if they stayed behind
+    told = type_("data show data/train.csv").stdout
+    assert "Bytes: on store, as far as is known (mlgit data pull " in told
+    monkeypatch.chdir(shared)
+    (tmp_path / "away").rename(tmp_path / "store")
+    second = train("second", b"\0other weights")
+    type_("push --yes --no-data")
+    monkeypatch.chdir(path)
+    type_("pull --no-data")
+    model = str(second.record.outputs[0].md5)
+    assert where(model) == (False, None)
+    assert "Bytes: missing: not here, and on no data remote" in type_(f"data show {model}").stdout
+    (lost,) = (each for each in findings() if "neither here nor" in each)
+    assert lost.endswith(f"that is known: {second.id[:10]}")
+    monkeypatch.chdir(shared)
+    assert where(model) == (True, None)
+    type_("push --yes")
+    assert where(model) == (True, "store")
+
+
+def test_several_versions_each_tell_where_they_are(shared: Path) -> None:
+    train()
+    type_("push --yes")
+    (shared / "data/train.csv").write_text("a,b\n3,4\n")
+    with mlgit.start_run("exp", "later", capture=()) as later:
+        later.log_input("data/train.csv")
+    (shared / "data/train.csv").write_text("a,b\n5,6\n")
+    with mlgit.start_run("exp", "last", capture=()) as last:
+        last.log_input("data/train.csv", keep=False)
+    lines = type_("data show data/train.csv").stdout.splitlines()
+    (shared / "data/train.csv").unlink()
+    lines = type_("data show data/train.csv").stdout.splitlines()
+    cells = [line.split("  ")[-1].strip() for line in lines[:4]]
+    assert cells == ["WHERE", "-", "here", "here, store"]
+
+
+def test_what_was_deleted_when_all_was_pushed_is_not_taken_for_pushed(shared: Path) -> None:
+    gone, kept = train("gone", b"\0gone"), train("kept")
+    type_(f"rm {gone.id}")
+    type_("push --yes")
+    type_(f"restore {gone.id}")
+    assert where(str(gone.record.outputs[0].md5)) == (True, None)
+    assert where(str(kept.record.outputs[0].md5)) == (True, "store")
+    type_("push --yes")
+    assert where(str(gone.record.outputs[0].md5)) == (True, "store")
+
+
+def test_without_a_data_remote_it_is_said_what_to_do(repo: Path) -> None:
+    train()
+    shown = json_of("doctor")
+    (told,) = (each for each in shown if "on this machine only" in each["what"])
+    assert told["hint"].startswith("mlgit remote add NAME")
+
+
 # --- git tags ------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from mlgit import whereabouts
 from mlgit.cli import output, table
 from mlgit.cli.place import ledger as open_ledger
 from mlgit.data import checkout
@@ -17,6 +18,7 @@ from mlgit.lineage import datasets
 from mlgit.lineage.collect import SHORT, LedgerSource
 from mlgit.lineage.datasets import Dataset, Difference, Shown
 from mlgit.lineage.graph import Node, kept
+from mlgit.whereabouts import Place
 
 _MOST = 20  # runs, files or fields that are shown; --json has all
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
@@ -105,25 +107,50 @@ def show_command(data: str, as_json: bool) -> None:
         source = LedgerSource(ledger)
         found = datasets.show(source, data)
         runs = source.runs({use.run for each in found for use in (*each.used, *each.made)})
+        places = whereabouts.look(ledger, [each.node.key for each in found])
     if as_json:
-        output.envelope("data.show", [_document(each) for each in found])
+        content = [_document(each, places.get(each.node.key)) for each in found]
+        output.envelope("data.show", content)
         return
     if len(found) == 1:
-        click.echo("\n".join(_lines(found[0])))
+        click.echo("\n".join(_lines(found[0], places.get(found[0].node.key))))
     else:
-        headings = ("VERSION", "SIZE", "FILES", "RUNS", "FIRST USED", "LAST USED", "AS")
-        rows = [_cells(version) for each in found for version in each.versions]
+        headings = ("VERSION", "SIZE", "FILES", "RUNS", "FIRST USED", "LAST USED", "AS", "WHERE")
+        rows = [
+            [*_cells(version), _where(places.get(version.hash))]
+            for each in found
+            for version in each.versions
+        ]
         if rows:
-            table.echo(headings, rows, (False, True, True, True, False, False, False))
+            table.echo(headings, rows, (False, True, True, True, False, False, False, False))
     _print_uses("Used by", [use for each in found for use in each.used], runs)
     _print_uses("Made by", [use for each in found for use in each.made], runs)
 
 
-def _document(each: Shown) -> dict[str, Any]:
+def _where(place: Place | None) -> str:
+    """Returns where the bytes are, as a cell of a table."""
+    if place is None:
+        return output.ABSENT
+    if place.here and place.remote:
+        return f"here, {place.remote}"
+    return "here" if place.here else place.remote or "missing"
+
+
+def _bytes(md5: str, place: Place) -> str:
+    """Returns where the bytes are, as a sentence that says what can be done."""
+    if place.here:
+        return f"here, and on {place.remote}" if place.remote else "here only (share: mlgit push)"
+    if place.remote:
+        return f"on {place.remote}, as far as is known (mlgit data pull {_short(md5)})"
+    return "missing: not here, and on no data remote that is known (who made it: mlgit push)"
+
+
+def _document(each: Shown, place: Place | None) -> dict[str, Any]:
     facts = {"md5": each.node.key, "size": None, "files": None, **each.node.facts}
     return {
         "path": each.node.label,
         **facts,
+        **(place or Place(here=False, remote=None))._asdict(),
         "versions": [_version(version) for version in each.versions],
         "used": [_use(use) for use in each.used],
         "made": [_use(use) for use in each.made],
@@ -136,7 +163,7 @@ def _use(use: Use) -> dict[str, Any]:
     return {key: value for key, value in told.items() if value is not None}
 
 
-def _lines(each: Shown) -> Iterator[str]:
+def _lines(each: Shown, place: Place | None) -> Iterator[str]:
     node = each.node
     names = dict.fromkeys([node.label, *(version.dataset for version in each.versions)])
     yield click.style(_short(node.key), fg="yellow") + "  " + output.clean(", ".join(names))
@@ -147,6 +174,8 @@ def _lines(each: Shown) -> Iterator[str]:
         yield f"Size:  {output.size(node.facts['size'])}{inside}"
     if told := kept(node):
         yield f"Kept:  {told}"
+    if place:
+        yield f"Bytes: {_bytes(node.key, place)}"
     if each.versions:
         first = min(version.first for version in each.versions)
         last = max(version.last for version in each.versions)

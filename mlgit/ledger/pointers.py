@@ -202,6 +202,22 @@ class Pointers:
             for md5, path, name, kinds, size, files, kept, made, _ in rows
         ]
 
+    def keepers(self, hashes: Collection[str] | None = None) -> dict[str, list[str]]:
+        """Returns the runs that keep each content in the data store, the newest first.
+
+        Of these contents, or of all; deleted runs keep nothing.
+        """
+        chosen = "" if hashes is None else " and hash in (select value from json_each(?))"
+        rows = self._rows(
+            f"select distinct hash, run.id from {_JOINED} where stored = 'dvc' and deleted is null"
+            f" and direction in ('input', 'output'){chosen} order by run.id desc",
+            *([] if hashes is None else [json.dumps(list(hashes))]),
+        )
+        found: dict[str, list[str]] = {}
+        for md5, run in rows:
+            found.setdefault(md5, []).append(run)
+        return found
+
     def beginning(self, prefix: str) -> list[str]:
         """Returns the hashes of data that begin with some hex digits."""
         rows = self._rows(

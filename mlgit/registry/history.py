@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from mlgit.registry.events import Event
-from mlgit.registry.fold import STAGES, Model, apply, is_stage
+from mlgit.registry.fold import STAGES, Model, Version, apply, is_stage
 
 
 class Span(NamedTuple):
@@ -28,22 +28,33 @@ class Span(NamedTuple):
 def spans(model: Model, stages: Collection[str] = STAGES) -> list[Span]:
     """Returns who was in which stage, and had which alias, when; in the order of beginning."""
     again = Model(name=model.name, title=model.title)
-    open_at: dict[tuple[str, str], int] = {}  # by version and label, where in `found`
+    numbers: dict[str, Version] = {}
+    at: dict[str, list[str]] = {}  # numbers by commit
+    having: dict[str, set[str]] = {}  # numbers by label
+    places: dict[tuple[str, str], int] = {}  # of what still holds, in `found`
     found: list[Span] = []
     for event in model.events:
+        known = len(again.versions)
         apply(again, event, stages)
-        held = {
-            (version.version, label)
-            for version in again.versions
-            for label in (version.stage, *version.aliases)
-            if label
-        }
-        for key in [key for key in open_at if key not in held]:
-            place = open_at.pop(key)
-            found[place] = found[place]._replace(until=event)
-        for version, label in sorted(held - open_at.keys()):
-            open_at[version, label] = len(found)
-            found.append(Span(version, label, is_stage(event, stages), event, None))
+        for version in again.versions[known:]:
+            numbers[version.version] = version
+            at.setdefault(version.commit, []).append(version.version)
+        # What an event can change: its version, and who had its label.
+        touched = {*at.get(event.commit, ()), *having.get(event.name.stage or "", ())}
+        if event.name.version in numbers:
+            touched.add(event.name.version)
+        for number in sorted(touched):
+            version = numbers[number]
+            held = {label for label in (version.stage, *version.aliases) if label}
+            had = {label for label, every in having.items() if number in every}
+            for label in sorted(had - held):
+                place = places.pop((number, label))
+                found[place] = found[place]._replace(until=event)
+                having[label].remove(number)
+            for label in sorted(held - had):
+                places[number, label] = len(found)
+                having.setdefault(label, set()).add(number)
+                found.append(Span(number, label, is_stage(event, stages), event, None))
     return found
 
 

@@ -25,11 +25,13 @@ def units(site: Site, source: Source) -> Iterator[Unit]:
     for model in site.models:
         older = {new.version: old for new, old in pairwise(model.versions)}
         newer = {old.version: new for new, old in pairwise(model.versions)}
-        every = spans(model)
+        held: dict[str, list[Span]] = {}
+        for span in spans(model):
+            held.setdefault(span.version, []).append(span)
         events = _events(model)
         for version in model.versions:
             around = older.get(version.version), newer.get(version.version)
-            mine = [span for span in every if span.version == version.version]
+            mine = held.get(version.version, [])
             told = events[version.version]
             key = common.key("version", *_inputs(site, model, version, around, told, mine))
             make = partial(_files, site, source, model, version, around, told, mine)

@@ -100,6 +100,7 @@
     const input = form.querySelector("input");
     const now = form.querySelector("[data-now]");
     const told = document.querySelector(".as-of-told");
+    const lead = document.querySelector(".lead");
     const rows = [...document.querySelectorAll("tr[data-model]")].map((row) => ({
       row,
       cells: new Map([...row.querySelectorAll("[data-cell]")].map((cell) =>
@@ -112,6 +113,7 @@
         for (const { cell, content } of shown.values()) cell.replaceChildren(...content);
       }
       told.hidden = true;
+      lead.hidden = false;
       hideEmpty();
     }
 
@@ -150,6 +152,7 @@
         ? `As it stood at the end of ${date}, UTC. Names, descriptions and tags are today's.`
         : `At the end of ${date}, UTC, there was no model yet.`;
       told.hidden = false;
+      lead.hidden = true; // it counts what there is today
     }
 
     input.addEventListener("input", () => { if (input.value || !now.hidden) show(input.value); });

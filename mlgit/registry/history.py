@@ -10,7 +10,10 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from mlgit.registry.events import Event
-from mlgit.registry.fold import STAGES, Model, Version, apply, is_stage
+from mlgit.registry.fold import STAGES, Model, Version, apply
+
+Label = tuple[str, bool]
+"""A name, and whether it is a stage's, not an alias's."""
 
 
 class Span(NamedTuple):
@@ -30,8 +33,8 @@ def spans(model: Model, stages: Collection[str] = STAGES) -> list[Span]:
     again = Model(name=model.name, title=model.title)
     numbers: dict[str, Version] = {}
     at: dict[str, list[str]] = {}  # numbers by commit
-    having: dict[str, set[str]] = {}  # numbers by label
-    places: dict[tuple[str, str], int] = {}  # of what still holds, in `found`
+    having: dict[Label, set[str]] = {}  # numbers by what they hold
+    places: dict[tuple[str, Label], int] = {}  # of what is held, in `found`
     found: list[Span] = []
     for event in model.events:
         known = len(again.versions)
@@ -40,12 +43,16 @@ def spans(model: Model, stages: Collection[str] = STAGES) -> list[Span]:
             numbers[version.version] = version
             at.setdefault(version.commit, []).append(version.version)
         # What an event can change: its version, and who had its label.
-        touched = {*at.get(event.commit, ()), *having.get(event.name.stage or "", ())}
-        if event.name.version in numbers:
+        touched = {*at.get(event.commit, ())}
+        if event.name.version is not None and event.name.version in numbers:
             touched.add(event.name.version)
+        for is_stage in (True, False):
+            touched |= having.get((event.name.stage or "", is_stage), set())
         for number in sorted(touched):
             version = numbers[number]
-            held = {label for label in (version.stage, *version.aliases) if label}
+            held = {(alias, False) for alias in version.aliases}
+            if version.stage:
+                held.add((version.stage, True))
             had = {label for label, every in having.items() if number in every}
             for label in sorted(had - held):
                 place = places.pop((number, label))
@@ -54,7 +61,7 @@ def spans(model: Model, stages: Collection[str] = STAGES) -> list[Span]:
             for label in sorted(held - had):
                 places[number, label] = len(found)
                 having.setdefault(label, set()).add(number)
-                found.append(Span(number, label, is_stage(event, stages), event, None))
+                found.append(Span(number, *label, event, None))
     return found
 
 

@@ -37,6 +37,32 @@ def to_html(text: str, run_url: RunUrl = lambda text: None) -> Markup:
         return Markup("<pre>{}</pre>").format(text)
 
 
+_PLAIN_LIMIT = 2000  # characters that are looked at for a line of a list
+
+
+def plain(text: str) -> str:
+    """Returns the words of the beginning of a text, on one line, without Markdown's signs.
+
+    >>> plain("How *long*?\\n\\n- [a](https://example.org) `b`")
+    'How long? a b'
+    """
+    try:
+        tokens = _parser().parse(text[:_PLAIN_LIMIT], {"run_url": lambda text: None})
+    except RecursionError:
+        return " ".join(text[:_PLAIN_LIMIT].split())
+    words = []
+    for block in tokens:
+        if block.type == "inline":
+            words.append("".join(_words(token) for token in block.children or []))
+        elif block.type in ("fence", "code_block"):
+            words.append(block.content)
+    return " ".join(" ".join(words).split())
+
+
+def _words(token: Token) -> str:
+    return " " if token.type in ("softbreak", "hardbreak") else token.content
+
+
 @cache
 def _parser() -> MarkdownIt:
     options = {"linkify": False, "maxNesting": 40, "highlight": _highlight}

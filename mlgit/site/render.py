@@ -17,7 +17,7 @@ import jinja2
 from markupsafe import Markup
 
 from mlgit.records import pack
-from mlgit.site import resources, urls
+from mlgit.site import markdown, resources, urls
 from mlgit.words import ABSENT, counted, number, size, span
 
 NAVIGATION = (
@@ -63,6 +63,7 @@ def _environment() -> jinja2.Environment:
         cut=cut,
         decimal=decimal,
         number=rounded,
+        plain=markdown.plain,
         quoted=shlex.quote,
         short=short,
         size=size,

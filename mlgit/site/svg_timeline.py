@@ -180,7 +180,7 @@ def _axis(scale: _Scale) -> Markup:
     words = [
         Markup('<text x="{:.2f}%" y="12">{}</text>').format(x, text)
         for moment, text in _ticks(scale)
-        if 3 <= (x := scale.at(moment)) <= 95
+        if 4 <= (x := scale.at(moment)) <= 94
     ]
     return Markup('<svg class="lane axis" height="16" aria-hidden="true">{}</svg>').format(
         Markup("").join(words)

@@ -17,6 +17,7 @@ PROBLEMS_SHOWN = 200
 
 def units(site: Site, source: Source) -> Iterator[Unit]:
     """Yields the one page."""
+    tagged = sum(len(model.events) for model in site.models)
 
     def make() -> Iterator[tuple[str, bytes]]:
         from mlgit.site import vega
@@ -32,7 +33,8 @@ def units(site: Site, source: Source) -> Iterator[Unit]:
             gone=sum(site.deleted),
             problems=site.problems[:PROBLEMS_SHOWN],
             redacted_kinds=SAID,
+            tagged=tagged,
             more_problems=max(0, len(site.problems) - PROBLEMS_SHOWN),
         )
 
-    yield Unit("about", common.key("about", site.root, site.title), make)
+    yield Unit("about", common.key("about", site.root, site.title, tagged), make)

@@ -24,6 +24,7 @@ MARK = "mlgit.json"
 DVC_IGNORE = ".dvcignore"
 RUN_FILE = "run.json"
 METRICS_FILE = "metrics.json"
+CONSOLE_FILE = "console.txt"  # an artifact like others, but every run has one of its own
 
 KEY_LIMIT = 250  # characters of a param, metric or tag key; MLflow's limit too
 NAME_LIMIT = 240  # bytes of an encoded name: a file name may have 255 on common systems

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mlgit import saved
+from mlgit import names, query, saved
 from mlgit.cli import complete, output, table
 from mlgit.cli.columns import short_ids
 from mlgit.cli.place import find_run
@@ -106,9 +106,11 @@ def _rows(
     fields += [Field("tag", key) for key in sorted({key for run in runs for key in run.tags})]
     for field in fields:
         yield str(field), output.values_of(runs, field)
-    for of in ("inputs", "outputs"):
-        pointers = [{p.name or p.path: p.md5 for p in getattr(run, of)} for run in runs]
-        for path in sorted({path for each in pointers for path in each}):
+    for of, pointed in (("inputs", "inputs"), ("outputs", "artifacts")):
+        pointers = [
+            {p.name or p.path: p.md5 or p.url for p in getattr(run, pointed)} for run in runs
+        ]
+        for path in sorted({path for each in pointers for path in each} - {names.CONSOLE_FILE}):
             yield f"{of}.{path}", [each.get(path) for each in pointers]
     environments = [output.leaves(saved.environment(ledger, run) or {}) for run in runs]
     known = [each for each in environments if each]
@@ -121,7 +123,14 @@ def _rows(
 
 
 def _all_equal(values: Sequence[Any]) -> bool:
-    return len({repr(value) for value in values}) == 1
+    return len({_sameness(value) for value in values}) == 1
+
+
+def _sameness(value: Any) -> Any:
+    """Returns what equal values share: 1 and 1.0, or NaN and NaN; but not 1 and true."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return "nan" if value != value else ("number", value)
+    return type(value).__name__, value if value is None else query.text_of(value)
 
 
 def _form(field: str) -> Callable[[Any], str]:
@@ -129,7 +138,7 @@ def _form(field: str) -> Callable[[Any], str]:
     if field == "duration":
         return output.span
     if field in ("commit", "snapshot", "environment") or field.startswith(("inputs.", "outputs.")):
-        return lambda value: output.text(value)[:12]
+        return lambda value: output.text(value)[: None if "://" in str(value) else 12]
     return output.text
 
 

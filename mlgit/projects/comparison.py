@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from mlgit import names
 from mlgit.records import Run
 
 SYSTEM = "system/"  # what the machine did is never the same
@@ -46,7 +47,7 @@ def compare(recorded: Run, again: Run, rtol: float, atol: float) -> list[Row]:
                 rows.append(Row(f"metrics.{key}.{part}", was, now, False, True))
     before = {p.path: p.md5 for p in recorded.artifacts}
     after = {p.path: p.md5 for p in again.artifacts}
-    for path in sorted((before.keys() | after.keys()) - {"console.txt"}):
+    for path in sorted((before.keys() | after.keys()) - {names.CONSOLE_FILE}):
         was, now = before.get(path), after.get(path)
         rows.append(Row(f"outputs.{path}", was, now, was == now, False))
     return rows

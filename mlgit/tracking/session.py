@@ -33,7 +33,6 @@ from mlgit.tracking.environment import capture as capture_environment
 from mlgit.tracking.system import Sampler
 
 CAPTURES = ("code", "command", "console", "machine", "packages", "system")
-CONSOLE_FILE = "console.txt"
 ORIGIN = "mlgit.reproduces"  # the tag of a run that was made to reproduce another
 ORIGIN_VARIABLE = "MLGIT_REPRODUCES"
 DEFAULT_EXPERIMENT = "default"
@@ -369,11 +368,11 @@ def _without_home(text: str, repository: Repository) -> str:
 
 def _end_capture(opened: _Open) -> None:
     """Adds to the journal what is known only at the end."""
-    taken = opened.run.has_artifact(CONSOLE_FILE)
+    taken = opened.run.has_artifact(names.CONSOLE_FILE)
     if opened.console and not taken and (text := opened.console.text()):
         limit = records.SIZE_LIMITS["file"]
         content = text.encode(errors="replace")[-limit:].decode(errors="ignore")
-        opened.run.log_text(content, CONSOLE_FILE)
+        opened.run.log_text(content, names.CONSOLE_FILE)
     if opened.code and opened.repository.work_tree:
         later = {*program.imported_files(opened.repository.work_tree)} - opened.sources
         if later and opened.repository.config.get("mlgit.code") != "sha":

@@ -14,12 +14,14 @@ HOME = "index.html"
 RUNS = "runs.html"
 DELETED = "deleted.html"
 ABOUT = "about.html"
+COMPARE = "compare.html"  # compare.html#runs=ID,ID: see site/compare.js
 RUNS_DATA = "data/runs.js"
 RUNS_CSV = "data/runs.csv"
 CHARTS_DATA = "data/charts.js"
 VEGA = "assets/vega.js"
 MODELS = "models.html"
 REGISTRY_DATA = "data/registry.js"
+COMPARE_DATA = "data/compare.js"
 
 _PLAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,78}[a-z0-9])?")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # as file names on Windows
@@ -55,6 +57,11 @@ def experiment_csv(stored: str) -> str:
 
 def run(run_id: str) -> str:
     return f"runs/{run_id}.html"
+
+
+def comparison(*run_ids: str) -> str:
+    """Returns the comparison of some runs; "@best" is the best of their experiment."""
+    return f"{COMPARE}#runs={','.join(run_ids)}"
 
 
 def run_data(run_id: str) -> str:

@@ -18,7 +18,6 @@ from mlgit.records import Fact, History, Pointer, Run
 from mlgit.records import history as histories
 from mlgit.site.redact import Redactor
 
-CONSOLE = "console.txt"
 _KEPT = 200  # environments in mind at once
 CONTENT_LIMIT = 4 * 1024 * 1024  # bytes of an artifact that a page takes along
 
@@ -119,7 +118,7 @@ class Source:
         for path in altered:
             del found[path]
         if not self._artifacts:
-            return {path: content for path, content in found.items() if path == CONSOLE}
+            return {path: content for path, content in found.items() if path == names.CONSOLE_FILE}
         return found
 
     def _environment(self, run: Run, problems: list[str]) -> dict[str, Any] | None:
@@ -180,7 +179,7 @@ def _redacted(whole: Whole, redactor: Redactor) -> Whole:
     """Returns a run without what the rules name."""
     files = {
         redactor.text(path): redactor.mark("console", whole.run.id).encode()
-        if path == CONSOLE and redactor.takes("console")
+        if path == names.CONSOLE_FILE and redactor.takes("console")
         else redactor.content(path, content)
         for path, content in whole.files.items()
     }

@@ -12,6 +12,7 @@ from mlgit.site.pages import (
     about,
     assets,
     common,
+    compare,
     deleted,
     experiment,
     home,
@@ -24,7 +25,7 @@ from mlgit.site.pages import (
 from mlgit.site.whole import Source
 from mlgit.site.write import Unit
 
-KINDS = (assets, home, experiment, runs, run, models, model, version, deleted, about)
+KINDS = (assets, home, experiment, runs, run, compare, models, model, version, deleted, about)
 
 
 def units(site: Site, source: Source) -> Iterator[Unit]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections.abc import Iterator
 from functools import partial
@@ -11,17 +12,17 @@ from typing import Any, NamedTuple
 import msgspec
 from markupsafe import Markup
 
-from mlgit import names
+from mlgit import names, query
 from mlgit.ledger.index import flat_params
 from mlgit.ledger.walk import Problem
 from mlgit.query import PARTS
 from mlgit.records import Fact, Metric, Pointer, Points, Run
 from mlgit.records.history import reduce
 from mlgit.saved import SYSTEM
-from mlgit.site import markdown, patch, previews, svg, tables, urls
+from mlgit.site import goals, markdown, patch, previews, svg, tables, urls
 from mlgit.site.gather import Site
 from mlgit.site.pages import common, registered
-from mlgit.site.whole import CONSOLE, Source, Whole
+from mlgit.site.whole import Source, Whole
 from mlgit.site.write import Unit
 
 CURVE_POINTS = 250  # of one curve in the data; fewer where there are many curves
@@ -102,14 +103,17 @@ def _files(site: Site, source: Source, row: int, around: Around) -> Iterator[tup
         content = _environment(whole.environment)
         name = f"environment/{run.environment}"
         yield urls.environment_data(run.environment), common.script(name, content)
-    yield urls.run_data(run.id), common.script(f"run/{run.id}", _data(whole, around))
+    yield (
+        urls.run_data(run.id),
+        common.script(f"run/{run.id}", _data(whole, around, site.deleted[row])),
+    )
     context = _context(site, source, whole, around, shown)
     context["deleted"] = site.deleted[row]
     yield common.page(site, "run.html", url, run.name or run.id[:10], **context)
 
 
 def _artifacts(run: Run) -> list[Pointer]:
-    return [pointer for pointer in run.artifacts if pointer.path != CONSOLE]
+    return [pointer for pointer in run.artifacts if pointer.path != names.CONSOLE_FILE]
 
 
 # --- what the page shows -----------------------------------------------------------------
@@ -130,7 +134,7 @@ def _context(
     here = [_metric(key, whole) for key in run.metrics]
     mine = [metric for metric in here if not metric.key.startswith(SYSTEM)]
     code = source.patch(run)
-    console = whole.files.get(CONSOLE)
+    console = whole.files.get(names.CONSOLE_FILE)
     to_run = partial(common.run_url, site)
     return {
         "run": run,
@@ -233,7 +237,7 @@ def _told(fact: Fact) -> Told:
 # --- what scripts read -------------------------------------------------------------------
 
 
-def _data(whole: Whole, around: Around) -> bytes:
+def _data(whole: Whole, around: Around, deleted: bool) -> bytes:
     run = whole.run
     return msgspec.json.encode(
         {
@@ -244,27 +248,41 @@ def _data(whole: Whole, around: Around) -> bytes:
             "started": run.started,
             "duration": run.duration,
             "by": run.by.name,
+            "deleted": deleted,
+            "older": around.older,
+            "parent": around.parent[0] if around.parent else None,
             "note": run.note,
             "params": {
-                key: tables.encode(value)
-                for key, value in flat_params(run.params)
-                if not _inner(value)
+                key: _distinct(value) for key, value in flat_params(run.params) if not _inner(value)
             },
             "metrics": {
                 key: [tables.encode(getattr(metric, part)) for part in PARTS]
                 for key, metric in run.metrics.items()
             },
-            "tags": {key: tables.encode(value) for key, value in run.tags.items()},
+            "goals": {key: goal for key in run.metrics if (goal := goals.goal(key))},
+            "tags": {key: _distinct(value) for key, value in run.tags.items()},
             "inputs": [_pointer(pointer) for pointer in run.inputs],
             "outputs": [_pointer(pointer) for pointer in _artifacts(run)],
             "commit": run.source.commit,
             "snapshot": run.source.snapshot,
             "branch": run.source.branch,
+            "arguments": _distinct(" ".join(run.source.argv) or None),
             "command": _command(run),
             "environment": run.environment if whole.environment is not None else None,
             "curves": _curves(whole),
         }
     )
+
+
+def _distinct(value: Any) -> Any:
+    """Returns a value as the browser gets it; of a text that is cut, what tells it from others."""
+    encoded = tables.encode(value)
+    text = query.text_of(value) if isinstance(value, (str, list, dict)) else ""
+    if len(text) <= tables.TEXT_LIMIT:
+        return encoded
+    digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:10]
+    mark = f" ({len(text):,} characters, {digest})"
+    return encoded + mark if isinstance(encoded, str) else [encoded[0], encoded[1] + mark]
 
 
 def _pointer(pointer: Pointer) -> list[Any]:
@@ -304,5 +322,5 @@ def _brief(value: float) -> float:
 
 def _environment(environment: dict[str, Any]) -> bytes:
     return msgspec.json.encode(
-        {key: tables.encode(value) for key, value in flat_params(environment) if not _inner(value)}
+        {key: _distinct(value) for key, value in flat_params(environment) if not _inner(value)}
     )

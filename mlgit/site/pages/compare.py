@@ -19,12 +19,14 @@ def units(site: Site, source: Source) -> Iterator[Unit]:
     def page() -> Iterator[tuple[str, bytes]]:
         yield common.page(site, "compare.html", urls.COMPARE, "Compare runs")
 
+    best = _best(site)
+
     def known() -> Iterator[tuple[str, bytes]]:
-        content = msgspec.json.encode({"best": _best(site)})
+        content = msgspec.json.encode({"best": best})
         yield urls.COMPARE_DATA, common.script("compare", content)
 
     yield Unit("compare", common.key("compare", site.title), page)
-    yield Unit("compare/known", common.key("compare/known", site.root), known)
+    yield Unit("compare/known", common.key("compare/known", best), known)
 
 
 def _best(site: Site) -> dict[str, tuple[str, str]]:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from showcase import add_models
 from test_site_build import check_links, content, make
 
+import mlgit
 from mlgit import names, registry, tags
 from mlgit.cli import cli
 from mlgit.ledger import Ledger, open_repository
@@ -195,6 +196,18 @@ def test_addresses_stay_when_names_change(out: Path) -> None:
     assert page.startswith("Registry Taxi Fare") and "was called fare" in page
     assert "Taxi Fare v2" in text_of(out / "models/fare/v2.html")
     assert check_links(out) > 300
+
+
+def test_a_version_with_hundreds_of_metrics(models: Path, tmp_path: Path) -> None:
+    Path("model.bin").write_bytes(b"\0")
+    with mlgit.start_run("exp", "wide", capture=()) as run:
+        for number in range(300):
+            run.log_metric(f"m{number:03}", number / 7)
+        run.log_artifact("model.bin")
+    type_("register", "wide", "wide:model.bin")
+    make(tmp_path / "out")
+    page = text_of(tmp_path / "out/models/wide/v1.html")
+    assert "m199" in page and "m200" not in page and "Of 300 the first 200" in page
 
 
 def test_a_signature_is_told_but_not_judged(models: Path, tmp_path: Path) -> None:
@@ -497,8 +510,9 @@ def test_a_timeline_of_any_length_has_a_few_dates(days: float) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_no_fault_and_nothing_is_too_wide(out: Path, browser: Any, theme: str) -> None:
-    urls_here = [url for url in pages(out) if url.startswith("models") or url == "index.html"]
-    assert len(urls_here) == 1 + 1 + 3 + 5
+    urls_here = [url for url in pages(out) if url.startswith("models")]
+    assert len(urls_here) == 1 + 3 + 5
+    urls_here += ["index.html", "about.html", f"runs/{json_of('show', 'fare@v1')['run']}.html"]
     faults = []
     for width in (1280, 390):
         context = browser.new_context(

@@ -24,7 +24,7 @@ def units(site: Site, source: Source) -> Iterator[Unit]:
     for model in site.models:
         runs = [
             (site.folders[row].sha, site.deleted[row], site.label(row), site.experiment(row).title)
-            for version in model.versions[: max(BESIDE, LISTED)]
+            for version in model.versions[:LISTED]
             if version.run and (row := site.find(version.run)) is not None
         ]
         key = common.key("model", registered.state(model), runs)
@@ -78,10 +78,5 @@ def _context(site: Site, source: Source, model: Model) -> dict[str, Any]:
         "commands": registered.commands(latest, event and event.tag, shown and shown.record)
         if latest
         else [],
-        "deprecation": _deprecation(model),
+        "deprecation": model.events[-1] if model.deprecated else None,
     }
-
-
-def _deprecation(model: Model) -> Any:
-    """Returns the event that deprecated the model, if it is."""
-    return model.events[-1] if model.deprecated else None

@@ -119,31 +119,27 @@ def held(model: Model) -> list[Held]:
         for event in model.events
         if event.name.action == "assign"
     }
-    found = [
-        Held(
-            label, label == version.stage, link(model, version), given.get((label, version.commit))
-        )
-        for version in model.present
-        for label in (version.stage, *version.aliases)
-        if label and label != "archived"
-    ]
-    return sorted(
-        found, key=lambda each: (_ORDER.get(each.label, 2 + (not each.is_stage)), each.label)
-    )
+    found = []
+    for version in model.present:
+        here = link(model, version)
+        for label in (version.stage, *version.aliases):
+            if label and label != "archived":
+                event = given.get((label, version.commit))
+                found.append(Held(label, label == version.stage, here, event))
+    return sorted(found, key=lambda each: (_rank(each), each.label))
 
 
-_ORDER = {"production": 0, "staging": 1}
+def _rank(held: Held) -> int:
+    """Returns the place of a label among others; site/registry.js has the same."""
+    known = {"production": 0, "staging": 1}
+    return known.get(held.label, 2 if held.is_stage else 3)
 
 
 def register_event(model: Model, version: Version) -> Event | None:
     """Returns the event that a version began with."""
     for event in model.events:
-        name = event.name
-        if (name.action, name.version, event.commit) == (
-            "register",
-            version.version,
-            version.commit,
-        ):
+        is_begin = event.name.action == "register" and event.name.version == version.version
+        if is_begin and event.commit == version.commit:
             return event
     return None
 
@@ -212,10 +208,10 @@ def commands(version: Version, tag: str | None, run: Run | None) -> list[Command
         found.append(Command("DVC", f"dvc get REPO model --rev {rev} -o {to}"))
     elif stored == "git":
         found.append(Command("git", f"git show {shlex.quote(f'{tag}:model')} > {to}"))
-    if version.run:
+    if version.run is None:  # a tag that GTO made stands on the code itself
+        found.append(Command("code", f"git worktree add ../{to} {rev}"))
+    elif run is None or run.source.commit or run.source.snapshot:
         code = shlex.quote(f"{tag}^")
         found.append(Command("code", f"git worktree add ../{to} {code}"))
-    else:
-        found.append(Command("commit", f"git worktree add ../{to} {rev}"))
     found.append(Command("signature", f"git verify-tag {rev}"))
     return found

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         log_artifact,
         log_artifacts,
         log_batch,
+        log_chart,
         log_dict,
         log_figure,
         log_image,
@@ -80,7 +81,7 @@ _ROOMS = {
     "mlgit.reading": ("Runs SavedRun experiments get_run runs"),
     "mlgit.tracking.active": ("ActiveRun"),
     "mlgit.tracking.api": (
-        "log_artifact log_artifacts log_batch log_dict log_figure log_image log_input "
+        "log_artifact log_artifacts log_batch log_chart log_dict log_figure log_image log_input "
         "log_metric log_metrics log_model log_param log_params log_table log_text "
         "set_note set_tag set_tags"
     ),
@@ -111,6 +112,7 @@ __all__ = [
     "log_artifact",
     "log_artifacts",
     "log_batch",
+    "log_chart",
     "log_dict",
     "log_figure",
     "log_image",

@@ -4,7 +4,12 @@
 // mlgit.charts.draw(element, kind, data, options) fills an element with a chart, which is as big
 // as the element, and returns a promise of {update(data), remove()}. By kind, data is:
 //   curves    rows {run, label, metric, step, time, value, low, high}, a run's points in order;
-//             time in ms, low and high the envelope where points were left out, else null
+//             time in ms, low and high the envelope where points were left out, else null; colour,
+//             if there is one, goes before `colours`
+//   scatter   {x, y, size, rows}: x, y and size are titles (size or null), rows {run, label, colour,
+//             x, y, size}, numbers or texts; a click opens the run
+//   foreign   a specification of Vega-Lite that others wrote (mlgit/site/foreign.py)
+//   parallel  {axes, rows}: titles, and rows {run, label, colour, values}, one for each axis
 // or a function that returns it, or a promise of it, when it is needed. Options of all kinds: label (what a screen reader says), colours ({run: CSS colour or the name
 // of one of the stylesheet's, as "--c3"}).
 "use strict";
@@ -49,6 +54,7 @@
       axisX: { grid: false, domain: true, labelFlush: true },
       axisY: { ticks: false },
       legend: { ...small, labelColor: soft, titleColor: soft, labelLimit: 160, titleLimit: 160 },
+      style: { margin: { stroke: css("--panel"), strokeWidth: 3, strokeOpacity: 0.85 } },
       header: { ...small, labelColor: soft, titleColor: soft },
       title: { color: ink, fontWeight: 600, fontSize: 13 },
       text: { fill: soft, fontSize: 11 },
@@ -84,10 +90,18 @@
   }, { rootMargin: "200px" });
 
   let queue = Promise.resolve();
+  let breath = 0; // when the page last had time for itself
+  const BREATH = 40; // ms
 
-  /** Does work after all that was asked for before, and lets the page breathe in between. */
+  async function breathe() {
+    if (performance.now() - breath < BREATH) return;
+    await new Promise((done) => setTimeout(done));
+    breath = performance.now();
+  }
+
+  /** Does work after all that was asked for before, with pauses in which the page can answer. */
   function inTurn(work) {
-    queue = queue.then(() => new Promise((done) => setTimeout(done))).then(work);
+    queue = queue.then(breathe).then(work).catch(reportError);
   }
 
   // What Vega-Lite made of a specification serves all charts that look alike.
@@ -103,7 +117,7 @@
     const refresh = () => {
       if (isNear && isDue) {
         isDue = false;
-        inTurn(paint);
+        inTurn(() => paint().catch(fail));
       }
     };
     const again = () => {
@@ -111,11 +125,24 @@
       refresh();
     };
 
+    /** Leaves the still picture, or says so where others wrote what cannot be drawn. */
+    function fail(error) {
+      shown?.finalize();
+      [shown, look] = [null, ""];
+      if (kind === "foreign") {
+        box.replaceChildren(make("p", { class: "quiet" }, "This chart cannot be drawn."));
+      } else {
+        element.classList.remove("live");
+        box.remove();
+        throw error;
+      }
+    }
+
     async function paint() {
       if (!element.isConnected) return;
       const [embed, specs] = await loaded();
       const rows = typeof data === "function" ? await data() : data;
-      const { sets, shape, lines } = KINDS[kind].prepare(rows, options);
+      const { sets, shape, lines, own } = KINDS[kind].prepare(rows, options);
       const wanted = JSON.stringify([kind, shape, mlgit.isDark()]);
       const tell = tooltip(lines);
       if (shown && look === wanted) {
@@ -135,15 +162,16 @@
       if (known) {
         shown = await embed(box, structuredClone(known), { ...EMBED, mode: "vega", tooltip: tell, patch: fill });
       } else {
-        const spec = structuredClone(specs[kind]);
+        const spec = structuredClone(own ?? specs[kind]);
         KINDS[kind].adapt(spec, shape);
         const patch = (vega) => {
-          compiled.set(wanted, structuredClone(vega));
+          if (!own) compiled.set(wanted, structuredClone(vega));
           return fill(vega);
         };
         shown = await embed(box, spec, { ...EMBED, mode: "vega-lite", config: config(), tooltip: tell, patch });
       }
       if (options.label) shown.view.description(options.label);
+      if (KINDS[kind].opens) shown.view.addEventListener("click", (event, item) => opened(item));
       look = wanted;
     }
 
@@ -155,8 +183,8 @@
     document.addEventListener("mlgit:theme", again);
     if (KINDS[kind].follows) document.addEventListener("mlgit:axes", again);
     return {
-      update(later) {
-        data = later;
+      update(later, changed = options) {
+        [data, options] = [later, changed];
         again();
       },
       remove() {
@@ -234,7 +262,7 @@
       points.forEach((point, place) => rows.push({
         run,
         row: point.row,
-        colour: colour(run),
+        colour: point.colour ? css(point.colour) : colour(run),
         x: axis === "time" ? point.time / unit : point.step,
         y: line[place],
         raw: smooth && !isReduced ? values[place] : null,
@@ -258,7 +286,11 @@
   }
 
   const STEP = "format(datum.value, datum.value < 10000 ? ',' : '~s')";
-  const POWER = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 0.001";
+  // On a logarithmic axis the powers of ten stand out.
+  const GRID = {
+    condition: { test: "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 0.001", value: 1 },
+    value: 0.3,
+  };
 
   function shapeCurves(spec, { name, isLog }) {
     for (const { encoding: { x, y } } of spec.layer) {
@@ -266,7 +298,7 @@
       if (name === "step") Object.assign(x.axis, { tickMinStep: 1, labelExpr: STEP });
       if (isLog) {
         y.scale = { type: "log", nice: false };
-        y.axis.gridOpacity = { condition: { test: POWER, value: 1 }, value: 0.3 };
+        y.axis.gridOpacity = GRID;
       }
     }
   }
@@ -297,6 +329,122 @@
     });
   }
 
+  // --- charts of others ---------------------------------------------------------------------------
+
+  function foreign(spec) {
+    const lines = (value) => (value && typeof value === "object"
+      ? Object.entries(value).map(([name, text]) => [name, String(text)]) : [["", String(value)]]);
+    return { sets: {}, shape: null, lines, own: spec };
+  }
+
+  // --- values of runs -----------------------------------------------------------------------------
+
+  const isNumber = (value) => typeof value === "number" || typeof value === "bigint";
+  const isFinite = (value) => isNumber(value) && Number.isFinite(Number(value));
+  const WIDE = 100; // times from the lowest to the highest: then it is the size that counts
+
+  /** Returns how values lie along an axis: "text", "log" or "linear"; of numbers also their ends. */
+  function scaleOf(values) {
+    const here = values.filter((value) => value !== null);
+    const numbers = here.filter(isFinite).map(Number);
+    if (!numbers.length || here.some((value) => !isNumber(value))) return { kind: "text" };
+    const low = numbers.reduce((one, other) => Math.min(one, other));
+    const high = numbers.reduce((one, other) => Math.max(one, other));
+    return { kind: low > 0 && high / low >= WIDE ? "log" : "linear", low, high };
+  }
+
+  const said = (value) => (isNumber(value) ? number(Number(value), 6) : mlgit.cut(mlgit.whole(value), 60));
+
+  function scatter({ x, y, size, rows }) {
+    const titles = { x, y, ...(size ? { size } : {}) };
+    const kinds = Object.fromEntries(Object.keys(titles).map((part) =>
+      [part, scaleOf(rows.map((row) => row[part])).kind]));
+    const placed = (row, part) => {
+      if (kinds[part] === "text") return row[part] === null ? null : said(row[part]);
+      return isFinite(row[part]) ? Number(row[part]) : null;
+    };
+    const points = rows.map((row, place) => ({
+      run: row.run,
+      row: place,
+      colour: css(row.colour),
+      ...Object.fromEntries(Object.keys(titles).map((part) => [part, placed(row, part)])),
+    })).filter((point) => point.x !== null && point.y !== null && point.size !== null);
+    const lines = (value) => {
+      const row = rows[Number(value)];
+      return [["run", row.label], ...Object.entries(titles).map(([part, title]) => [title, said(row[part])])];
+    };
+    return { sets: { rows: points }, shape: { titles, kinds }, lines };
+  }
+
+  function shapeScatter(spec, { titles, kinds }) {
+    const { encoding } = spec;
+    for (const part of ["x", "y", "size"]) {
+      if (kinds[part] === "text") {
+        encoding[part] = { field: part, type: "nominal", axis: { grid: true, labelAngle: 0 } };
+      } else if (kinds[part] === "log") {
+        Object.assign(encoding[part].scale, { type: "log", nice: false, zero: undefined });
+        if (part !== "size") encoding[part].axis = { gridOpacity: GRID };
+      }
+      if (encoding[part]) encoding[part].title = titles[part];
+    }
+    if (!titles.size) encoding.size = { value: 70 };
+  }
+
+  function opened(item) {
+    const run = item?.datum?.run;
+    if (run) location.href = `${root}runs/${encodeURIComponent(run)}.html`;
+  }
+
+  /** Returns [place from 0 to 1, text] of what stands along an axis, and the place of any value. */
+  function axisOf(values) {
+    const { kind, low, high } = scaleOf(values);
+    if (kind === "text") {
+      const texts = [...new Set(values.filter((value) => value !== null).map(said))];
+      texts.sort((one, other) => one.localeCompare(other, "en", { numeric: true }));
+      const at = new Map(texts.map((text, place) => [text, texts.length > 1 ? place / (texts.length - 1) : 0.5]));
+      return { ticks: [...at].map(([text, place]) => [place, text]), place: (value) => at.get(said(value)) };
+    }
+    const bend = kind === "log" ? Math.log : (value) => value;
+    const width = bend(high) - bend(low);
+    const place = (value) => (isFinite(value) ? (width ? (bend(Number(value)) - bend(low)) / width : 0.5) : null);
+    const several = [...new Set(values.filter(isFinite).map(Number))];
+    const marks = several.length <= 6 ? several : kind === "log" ? powers(low, high) : round(low, high);
+    return { ticks: marks.map((value) => [place(value), number(value, 3)]), place };
+  }
+
+  function round(low, high) {
+    const size = 10 ** Math.floor(Math.log10((high - low) / 3));
+    const step = [1, 2, 5, 10].map((times) => times * size).findLast((each) => (high - low) / each >= 3);
+    const first = Math.ceil(low / step);
+    return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, place) => (first + place) * step);
+  }
+
+  function powers(low, high) {
+    const first = Math.ceil(Math.log10(low));
+    const found = Array.from({ length: Math.floor(Math.log10(high)) - first + 1 }, (_, place) => first + place);
+    const every = Math.ceil(found.length / 6);
+    return found.filter((power) => power % every === 0).map((power) => 10 ** power);
+  }
+
+  function parallel({ axes: titles, rows }) {
+    const scales = titles.map((_, axis) => axisOf(rows.map((row) => row.values[axis])));
+    const points = rows.flatMap((row, place) => titles.map((title, axis) => ({
+      run: row.run,
+      row: place,
+      colour: css(row.colour),
+      place: axis,
+      axis: title,
+      at: row.values[axis] === null ? null : scales[axis].place(row.values[axis]),
+    })));
+    const ticks = scales.flatMap((scale, axis) => scale.ticks.map(([at, text]) => ({ axis: titles[axis], at, text })));
+    const lines = (value) => {
+      const row = rows[Number(value)];
+      return [["run", row.label], ...titles.map((title, axis) =>
+        [title, row.values[axis] === null ? "-" : said(row.values[axis])])];
+    };
+    return { sets: { rows: points, ticks }, shape: {}, lines };
+  }
+
   /** Returns the controls that all curves of the page follow: axis, scale, smoothing. */
   function controls() {
     const now = axes();
@@ -319,13 +467,16 @@
     });
     const log = make("input", { type: "checkbox", checked: now.log, onchange: () => set("log", log.checked ? 1 : null) });
     return make("div", { class: "controls", role: "group", "aria-label": "How curves are drawn" },
-      make("span", { class: "choice" }, axis("step"), axis("time")),
+      make("span", { class: "switch" }, axis("step"), axis("time")),
       make("label", {}, log, "log scale"),
       make("label", {}, "smoothing", slider, told));
   }
 
   const KINDS = {
     curves: { prepare: curves, adapt: shapeCurves, follows: true },
+    foreign: { prepare: foreign, adapt: () => {} },
+    scatter: { prepare: scatter, adapt: shapeScatter, opens: true },
+    parallel: { prepare: parallel, adapt: () => {} },
   };
 
   mlgit.charts = { draw, points, controls };

@@ -1,7 +1,11 @@
-// The page of a run: its curves, which stand there as pictures, become charts.
+// The page of a run: its curves, which stand there as pictures, become charts; charts that it logged.
 "use strict";
 
 document.addEventListener("DOMContentLoaded", () => {
+  for (const place of document.querySelectorAll("[data-chart]")) {
+    const { chart, src } = place.dataset;
+    mlgit.charts.draw(place, "foreign", () => mlgit.load(src, `chart/${chart}`));
+  }
   const charts = document.querySelector(".charts[data-run]");
   if (!charts) return;
   charts.before(mlgit.charts.controls());

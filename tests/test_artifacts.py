@@ -120,6 +120,53 @@ def test_figures(run: mlgit.ActiveRun) -> None:
     assert {pointer.kind for pointer in found.record.outputs} == {"figure"}
 
 
+class AltairChart:
+    """As far as Altair's is known here."""
+
+    def __init__(self, **spec: Any) -> None:
+        self.spec = {"$schema": "https://vega.github.io/schema/vega-lite/v6.json", **spec}
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.spec
+
+
+def test_charts(run: mlgit.ActiveRun) -> None:
+    chart = AltairChart(mark="bar", data={"values": [{"größe": 1.5}]})
+    run.log_chart(chart)
+    run.log_chart(chart.spec, "plots/sizes")
+    mlgit.log_chart(chart, "named.vl.json")
+    found = saved(run)
+    assert found.artifacts() == ["chart.vl.json", "plots/sizes.vl.json", "named.vl.json"]
+    assert {json.dumps(json.loads(found.read(path))) for path in found.artifacts()} == {
+        json.dumps(chart.spec)
+    }
+    assert {pointer.kind for pointer in found.record.outputs} == {"chart"}
+
+
+def test_a_chart_of_altair(run: mlgit.ActiveRun) -> None:
+    altair = pytest.importorskip("altair", reason="pip install altair")
+    chart = altair.Chart(altair.InlineData([{"a": 1}])).mark_bar().encode(x="a:Q")
+    run.log_chart(chart, "bars")
+    assert json.loads(stored(run, "bars.vl.json")) == chart.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("chart", "reason"),
+    [
+        (None, "a NoneType is no Altair chart"),
+        ("bar", "a str is no Altair chart"),
+        ({"mark": "bar"}, "a dict is no Altair chart"),
+        (Figure(), "a Figure is no Altair chart"),
+        (AltairChart(data=object()), "cannot be written as JSON"),
+        (AltairChart(data=float("nan")), "cannot be written as JSON"),
+    ],
+)
+def test_what_is_no_chart(run: mlgit.ActiveRun, chart: Any, reason: str) -> None:
+    with pytest.raises(Invalid, match=reason):
+        run.log_chart(chart)
+    assert saved(run).artifacts() == []
+
+
 @pytest.mark.parametrize(
     ("figure", "path"),
     [(Figure(), "a.xyz"), (Chart(), "a.png"), (Chart(), "a"), (None, "a.png"), ("text", "a.html")],
@@ -386,6 +433,7 @@ def test_paths_stay_in_their_folder(run: mlgit.ActiveRun, repo: Path, path: str)
         lambda: run.log_artifact("README.md", path),
         lambda: run.log_text("x", path),
         lambda: run.log_figure(None, path),  # the path is looked at first
+        lambda: run.log_chart(None, path),
     ):
         with pytest.raises(Invalid, match="artifact path"):
             log()

@@ -176,6 +176,7 @@ def test_logging_after_the_end_and_without_a_run(repo: Path) -> None:
         ("set_note", ("a",)),
         ("log_text", ("a", "a.txt")),
         ("log_figure", (None, "a.png")),
+        ("log_chart", (None,)),
         ("log_artifact", ("README.md",)),
     ]
     for name, arguments in calls:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import math
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import altair
 import pytest
@@ -17,10 +19,11 @@ from browser import chromium, visit
 from conftest import make_run
 from showcase import summaries
 
+import mlgit
 from mlgit import saved
 from mlgit.ledger import Ledger, open_repository
 from mlgit.records import Points
-from mlgit.site import charts
+from mlgit.site import charts, foreign
 from mlgit.site.build import build
 
 
@@ -86,7 +89,7 @@ COLOUR = f"""(() => {{
 def test_specifications_are_valid_and_hold_no_data(kind: str) -> None:
     spec = charts.specs()[kind]
     altair.Chart.from_dict(spec)  # validates
-    assert "values" not in json.dumps(spec["data"]) and "datasets" not in spec
+    assert '"values"' not in json.dumps(spec) and "datasets" not in spec
     assert spec["width"] == spec["height"] == "container"
 
 
@@ -217,3 +220,165 @@ def test_points_are_what_was_logged(repo: Path, tmp_path: Path, browser: Any) ->
     assert len(found[3]) <= 250
     assert {(row["low"], row["high"]) for row in found[3][1:-1]} == {(0, 6)}
     assert seen.complaints == []
+
+
+# --- charts that runs logged -------------------------------------------------------------------
+
+
+def log_charts(specs: dict[str, Any]) -> str:
+    with mlgit.start_run("exp", "charts", capture=()) as run:
+        for name, spec in specs.items():
+            run.log_dict(spec, f"{name}.vl.json")
+    return run.id
+
+
+def test_a_chart_of_altair_is_drawn(repo: Path, tmp_path: Path, browser: Any) -> None:
+    data = altair.InlineData([{"a": number, "b": number**2} for number in range(20)])
+    least = altair.param("least", value=0, bind=altair.binding_range(min=0, max=19, name="least"))
+    chart = altair.Chart(data).mark_point(size=200).encode(x="a:Q", y="b:Q", tooltip="b:Q")
+    with mlgit.start_run("exp", "charts", capture=()) as run:
+        run.log_chart(chart.add_params(least).transform_filter("datum.a >= least"), "squares")
+    out = make(tmp_path / "out")
+    with visit(browser) as seen:
+        page = seen.page
+        page.goto(f"{out.as_uri()}/runs/{run.id}.html")
+        drawn(page, 1)
+        [before] = page.evaluate(INK)
+        page.get_by_role("slider").fill("18")
+        until(page, f"{INK}[0] < {before} * 0.8")
+        page.locator("summary", has_text="Specification").click()
+        assert '"binding_range"' not in page.locator("pre").inner_text()
+        assert '"field": "b"' in page.locator("pre").inner_text()
+    assert seen.complaints == []
+
+
+class Canary(http.server.BaseHTTPRequestHandler):
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(200)
+        self.send_header("Access-Control-Allow-Origin", "*")
+        self.end_headers()
+        self.wfile.write(b"a,b\n1,2\n")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def canary() -> Iterator[str]:
+    """The address of a server that must never be asked for anything."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Canary)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def hostile(address: str) -> dict[str, Any]:
+    rows = {"values": [{"a": 1, "u": f"{address}/row.png", "h": "<img src=x onerror=alert(1)>"}]}
+    point = {"data": rows, "mark": "point", "encoding": {"x": {"field": "a"}}}
+    alert = "alert(1)"
+    escape = "datum.constructor.constructor('alert(1)')()"
+    return {
+        "data": {"data": {"url": f"{address}/data.csv"}, "mark": "bar"},
+        "lookup": {
+            **point,
+            "transform": [
+                {
+                    "lookup": "a",
+                    "from": {"data": {"url": f"{address}/look.csv"}, "key": "a", "fields": ["b"]},
+                }
+            ],
+        },
+        "image": {**point, "mark": {"type": "image", "url": f"{address}/mark.png"}},
+        "images": {"data": rows, "mark": "image", "encoding": {"url": {"field": "u"}}},
+        "href": {**point, "mark": {"type": "point", "href": "javascript:alert(1)", "size": 9000}},
+        "usermeta": {
+            **point,
+            "usermeta": {
+                "embedOptions": {
+                    "ast": False,
+                    "actions": True,
+                    "config": f"{address}/config.json",
+                    "patch": f"{address}/patch.json",
+                    "renderer": "svg",
+                }
+            },
+        },
+        "cursor": {
+            **point,
+            "mark": {"type": "point", "size": 9000, "cursor": f"url({address}/c.png), auto"},
+        },
+        "expression": {**point, "transform": [{"calculate": escape, "as": "b"}]},
+        "function": {**point, "transform": [{"calculate": alert, "as": "b"}]},
+        "signal": {**point, "params": [{"name": "s", "expr": escape}]},
+        "bind": {
+            **point,
+            "params": [
+                {
+                    "name": "s",
+                    "value": 1,
+                    "bind": {
+                        "input": "text",
+                        "autofocus": True,
+                        "onfocus": alert,
+                        "element": "body",
+                        "style": f"background:url({address}/style.png)",
+                    },
+                }
+            ],
+        },
+        "input": {
+            **point,
+            "params": [{"name": "s", "bind": {"input": "image", "src": f"{address}/i.png"}}],
+        },
+        "title": {**point, "title": "<img src=x onerror=alert(1)>", "description": alert},
+        "tooltip": {
+            **point,
+            "mark": {"type": "point", "size": 90000, "tooltip": {"content": "data"}},
+        },
+        "proto": {**point, "__proto__": {"data": {"url": f"{address}/proto"}}},
+        "font": {**point, "config": {"font": f"url({address}/font)"}, "title": "x"},
+        "no chart": {"a": 1},
+    }
+
+
+@pytest.mark.parametrize("tamed", [True, False])
+def test_hostile_charts_ask_for_nothing_and_run_nothing(
+    repo: Path,
+    tmp_path: Path,
+    browser: Any,
+    canary: str,
+    tamed: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    specs = hostile(canary)
+    if not tamed:  # what stands behind lets nothing out either
+        monkeypatch.setattr(foreign, "tame", lambda spec: spec)
+        del specs["bind"]  # though a control could take the place of the page
+    run = log_charts(specs)
+    out = make(tmp_path / "out")
+    Canary.asked.clear()
+    with visit(browser) as seen:
+        page = seen.page
+        page.goto(f"{out.as_uri()}/runs/{run}.html")
+        for place in page.locator(".foreign").all():
+            place.scroll_into_view_if_needed()
+            page.wait_for_timeout(100)
+            place.hover()
+            place.click()
+        assert page.locator(".foreign").count() == (len(specs) - 6 if tamed else len(specs))
+        page.wait_for_timeout(300)
+        assert page.url.endswith(f"/runs/{run}.html")
+        assert (
+            page.evaluate("document.querySelectorAll('.tip img, .foreign img, a.vega').length") == 0
+        )
+        complaints = [text for text in seen.complaints if "dialog" in text]
+    assert Canary.asked == [] and complaints == []
+    if tamed:  # else the page's policy has to stop a picture, and says so
+        assert {url.partition(":")[0] for url in seen.requests} == {"file"}
+        assert seen.complaints == []

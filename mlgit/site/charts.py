@@ -18,10 +18,15 @@ Spec = dict[str, Any]
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 
 
+_ROWS = alt.NamedData("rows")
+_OWN = alt.Color("colour:N", scale=None, legend=None)  # each row says its own
+
+
 @cache
 def specs() -> dict[str, Spec]:
     """Returns the specification of each kind of chart."""
-    return {"curves": _plain(_curves())}
+    kinds = {"curves": _curves(), "scatter": _scatter(), "parallel": _parallel()}
+    return {name: _plain(chart) for name, chart in kinds.items()}
 
 
 def _plain(chart: Chart) -> Spec:
@@ -30,9 +35,16 @@ def _plain(chart: Chart) -> Spec:
     return {key: value for key, value in spec.items() if key not in ("$schema", "config")}
 
 
+def _near(field: str, *, empty: bool) -> alt.Parameter:
+    """Returns what is nearest to the pointer; with `empty` everything if it is nowhere."""
+    return alt.selection_point(
+        "near", fields=[field], nearest=True, on="pointerover", clear="pointerout", empty=empty
+    )
+
+
 def _curves() -> Chart:
     """A metric over steps or time, of one run or several."""
-    base = alt.Chart(alt.NamedData("rows")).encode(
+    base = alt.Chart(_ROWS).encode(
         x=alt.X("x:Q", title=None, scale=alt.Scale(zero=False, nice=False)).axis(tickCount=4),
         color=_OWN,
         detail="run:N",
@@ -41,9 +53,7 @@ def _curves() -> Chart:
     def y(field: str) -> alt.Y:
         return alt.Y(f"{field}:Q", title=None, scale=alt.Scale(zero=False)).axis(tickCount=4)
 
-    near = alt.selection_point(
-        "near", fields=["row"], nearest=True, on="pointerover", clear="pointerout", empty=False
-    )
+    near = _near("row", empty=False)
     band = base.mark_area(opacity=0.16).encode(y=y("low"), y2="high")
     raw = base.mark_line(strokeWidth=1, opacity=0.3).encode(y=y("raw"))
     line = base.mark_line(strokeWidth=1.6).encode(y=y("y"))
@@ -52,4 +62,40 @@ def _curves() -> Chart:
     return alt.layer(band, raw, line, point.add_params(near))
 
 
-_OWN = alt.Color("colour:N", scale=None, legend=None)  # each row says its own
+def _scatter() -> Chart:
+    """Runs by two of their values, and perhaps a third as the size."""
+    hit = alt.selection_point(
+        "hit", fields=["row"], on="pointerover", clear="pointerout", empty=False
+    )
+    chart: Chart = (
+        alt.Chart(_ROWS)
+        .mark_point(filled=True, opacity=0.8, cursor="pointer")
+        .encode(
+            x=alt.X("x:Q", scale=alt.Scale(zero=False, padding=14)),
+            y=alt.Y("y:Q", scale=alt.Scale(zero=False, padding=14)),
+            size=alt.Size("size:Q", scale=alt.Scale(zero=False, range=[30, 340]), legend=None),
+            color=_OWN,
+            stroke=alt.Stroke("colour:N", scale=None, legend=None),
+            strokeWidth=alt.when(hit).then(alt.value(6)).otherwise(alt.value(0)),
+            tooltip="row:Q",
+        )
+        .add_params(hit)
+    )
+    return chart
+
+
+def _parallel() -> Chart:
+    """Runs as lines across an axis for each of their values; what lies on an axis is 0 to 1."""
+    across = alt.X("axis:N", title=None, sort=None, scale=alt.Scale(padding=0.35)).axis(
+        orient="top", ticks=False, domain=False, grid=True, labelAngle=0, labelPadding=10
+    )
+    upward = alt.Y("at:Q", axis=None, scale=alt.Scale(domain=[0, 1]))
+    near = _near("run", empty=True)
+    faint = alt.when(near).then(alt.value(0.8)).otherwise(alt.value(0.08))
+    base = alt.Chart(_ROWS).encode(x=across, y=upward, color=_OWN, detail="run:N")
+    line = base.mark_line(strokeWidth=1.5).encode(opacity=faint, order="place:Q")
+    point = base.mark_point(filled=True, size=30).encode(opacity=alt.value(0), tooltip="row:Q")
+    mark = alt.Chart(alt.NamedData("ticks")).encode(x=across, y=upward, text="text:N")
+    # A text with a margin in the ground's colour, so that it can be read over lines.
+    margin = mark.mark_text(align="left", dx=6, style="margin")
+    return alt.layer(line, point.add_params(near), margin, mark.mark_text(align="left", dx=6))

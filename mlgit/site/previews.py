@@ -1,4 +1,4 @@
-"""Artifacts as a page shows them: a picture, a text, a table; and what it takes along as files.
+"""Artifacts as a page shows them: pictures, charts, texts and tables; and what it takes along.
 
 A file of the site has a suffix that we chose after looking at its bytes, so that no host
 serves a writer's HTML or SVG as something that runs.
@@ -14,13 +14,16 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+import msgspec
+
 from mlgit.records import Pointer
-from mlgit.site import urls
+from mlgit.site import foreign, urls
 from mlgit.site.whole import Source, Whole
 
 TEXT_SHOWN = 8 * 1024  # characters of a text on the page; the whole is a file beside it
 LINES_SHOWN = 120
 ROWS_SHOWN, COLUMNS_SHOWN = 20, 30
+CHART = ".vl.json"
 SVG_LIMIT = 256 * 1024  # bytes of a drawing inside the page
 _IMAGES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif"}
 
@@ -28,7 +31,7 @@ _IMAGES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif"}
 class Preview(NamedTuple):
     pointer: Pointer
     form: str
-    """ "image", "text", "table" or ""."""
+    """ "image", "drawing", "text", "table" or ""."""
     url: str | None
     """Where its bytes lie on the site, or of a drawing the bytes themselves."""
     text: str
@@ -39,6 +42,10 @@ class Preview(NamedTuple):
     """What the site takes along: URL and bytes."""
     missing: bool
     """True if the run kept the bytes and they are not on this machine."""
+    chart: bytes | None = None
+    """A specification for Vega-Lite, in JSON, that does no harm."""
+    refused: str = ""
+    """Why a chart is not drawn."""
 
 
 def preview(source: Source, whole: Whole, pointer: Pointer) -> Preview:
@@ -64,7 +71,8 @@ def preview(source: Source, whole: Whole, pointer: Pointer) -> Preview:
     if suffix in (".csv", ".tsv") and (rows := _rows(text, "\t" if suffix == ".tsv" else ",")):
         return _as_table(shown, rows, text)
     if suffix == ".json":
-        text = _indented(text)
+        shown = _as_text(shown, _indented(text))
+        return _as_chart(shown, content) if pointer.path.endswith(CHART) else shown
     return _as_text(shown, text)
 
 
@@ -104,6 +112,16 @@ def _as_table(shown: Preview, rows: list[list[str]], text: str) -> Preview:
     if width > COLUMNS_SHOWN:
         more.append(f"the first {COLUMNS_SHOWN} of {width:,} columns")
     return shown._replace(form="table", rows=cut[: ROWS_SHOWN + 1], more=", ".join(more))
+
+
+def _as_chart(shown: Preview, content: bytes) -> Preview:
+    try:
+        chart = foreign.tame(msgspec.json.decode(content))
+    except foreign.Refused as error:
+        return shown._replace(refused=str(error))
+    except (msgspec.DecodeError, RecursionError):
+        return shown._replace(refused="it is no JSON")
+    return shown._replace(form="drawing", more="", chart=msgspec.json.encode(chart))
 
 
 def _as_text(shown: Preview, text: str) -> Preview:

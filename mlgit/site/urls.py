@@ -82,6 +82,10 @@ def environment_data(digest: str) -> str:
     return f"data/environments/{digest}.js"
 
 
+def chart_data(md5: str) -> str:
+    return f"data/charts/{md5}.js"
+
+
 def file(md5: str, suffix: str) -> str:
     """Returns where an artifact's bytes lie; the suffix is ours, not that of its name."""
     return f"files/{md5}.{suffix}"

@@ -278,6 +278,17 @@ class ActiveRun:
         """
         self._log(path, "figure", lambda path: artifacts.from_figure(figure, path))
 
+    def log_chart(self, chart: Any, path: str = "chart") -> None:
+        """Logs an Altair chart with its data, as the artifact `path`.vl.json.
+
+        A dict with a specification of Vega-Lite does as well. The site draws it.
+
+        Raises:
+            Invalid: it is no such chart, or holds what JSON has no word for.
+        """
+        path = artifacts.chart_path(self._begin_artifact(path))
+        self._log(path, "chart", lambda path: artifacts.from_chart(chart))
+
     def log_image(self, image: Any, path: str) -> None:
         """Logs a PIL image, an array or encoded bytes as the artifact `path`."""
         self._log(path, "image", lambda path: artifacts.from_image(image, path))

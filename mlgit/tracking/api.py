@@ -48,6 +48,11 @@ def log_batch(
     current().log_batch(metrics, params, tags)
 
 
+def log_chart(chart: Any, path: str = "chart") -> None:
+    """Logs an Altair chart with its data, as the artifact `path`.vl.json; the site draws it."""
+    current().log_chart(chart, path)
+
+
 def log_dict(value: Any, path: str) -> None:
     """Logs a JSON value as the artifact `path`."""
     current().log_dict(value, path)

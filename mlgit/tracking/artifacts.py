@@ -72,6 +72,26 @@ def from_json(value: Any) -> bytes:
         raise Invalid(f"this cannot be written as JSON: {error}") from error
 
 
+def chart_path(path: str) -> str:
+    """Returns where a chart is kept: its name ends in what editors know Vega-Lite by."""
+    return path if path.endswith(".vl.json") else f"{path}.vl.json"
+
+
+def from_chart(chart: Any) -> bytes:
+    """Returns an Altair chart, or a specification of Vega-Lite as a dict, as JSON."""
+    spec = chart.to_dict() if hasattr(chart, "to_dict") else chart
+    if not isinstance(spec, Mapping) or "vega-lite" not in str(spec.get("$schema")):
+        raise Invalid(
+            f"a {type(chart).__name__} is no Altair chart",
+            "it has to_dict, or is a dict with the $schema of Vega-Lite; see log_figure for others",
+        )
+    try:
+        text = json.dumps(spec, ensure_ascii=False, allow_nan=False, default=_plain)
+        return f"{text}\n".encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Invalid(f"the chart cannot be written as JSON: {error}") from error
+
+
 def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):  # numpy, torch
         return value.tolist()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from mlgit.site import goals, markdown, tables, urls
+from mlgit.site import goals, importance, markdown, tables, urls
 from mlgit.site.gather import Experiment, Site
 from mlgit.site.pages import common, ranking
 from mlgit.site.whole import Source
@@ -15,6 +15,8 @@ from mlgit.site.write import Unit
 
 STATIC_ROWS = 60  # of the table without JavaScript
 LEADERS = 8
+TELLING = 8  # params that the page lists
+_ASKED = 40  # params that are looked into: those that most runs have
 _PARAMS = 4  # of a leader
 
 
@@ -71,6 +73,8 @@ def _context(
         "metric": metric,
         "goal": goals.goal(metric) if metric else None,
         "leaders": _leaders(site, experiment, table, metric) if metric else [],
+        "telling": _telling(table, metric) if metric else [],
+        "telling_shown": TELLING,
         "gone": [common.link(site, row) for row in experiment.gone],
         "data_name": f"experiment/{urls.slug(stored)}",
         "data_url": urls.experiment_data(stored),
@@ -99,13 +103,7 @@ def _leaders(site: Site, experiment: Experiment, table: tables.Table, metric: st
     # Bars from the worst of all: zero is not where most metrics begin.
     best, worst = ranked[0].value, ranked[-1].value
     place = {row: index for index, row in enumerate(table.rows)}
-    varying = [
-        column
-        for column in table.columns
-        if column.field.kind == "param"
-        and column.varies
-        and not any(isinstance(value, dict) for value in column.values)
-    ]
+    varying = _varying(table)
     leaders = []
     for each in ranked[:LEADERS]:
         share = (worst - each.value) / (worst - best) if worst != best else 1.0
@@ -116,3 +114,24 @@ def _leaders(site: Site, experiment: Experiment, table: tables.Table, metric: st
         ]
         leaders.append(Leader(each, share, params[:_PARAMS]))
     return leaders
+
+
+def _telling(table: tables.Table, metric: str) -> list[importance.Importance]:
+    """Returns the params by how much of the metric they tell; none if no param tells anything."""
+    for column in table.columns:
+        if column.field.kind == "metric" and column.field.key == metric:
+            asked = [(each.field.key, each.values) for each in _varying(table)[:_ASKED]]
+            found = importance.importances(asked, column.values)
+            return found if any(each.share for each in found) else []
+    return []
+
+
+def _varying(table: tables.Table) -> list[tables.Column]:
+    """Returns the params that differ between runs; an object's parts have columns of their own."""
+    return [
+        column
+        for column in table.columns
+        if column.field.kind == "param"
+        and column.varies
+        and not any(isinstance(value, dict) for value in column.values)
+    ]

@@ -99,6 +99,9 @@ def _files(site: Site, source: Source, row: int, around: Around) -> Iterator[tup
     for each in shown:
         if each.file:
             yield each.file
+        if each.chart is not None:
+            md5 = str(each.pointer.md5)
+            yield urls.chart_data(md5), common.script(f"chart/{md5}", each.chart)
     if whole.environment is not None and run.environment:
         content = _environment(whole.environment)
         name = f"environment/{run.environment}"

@@ -129,6 +129,18 @@ def test_pages_say_how_to_get_a_version(out: Path, tmp_path: Path) -> None:
     assert git("show", "fare@v2.0.0^:train.py").startswith("LR = ")
 
 
+def test_versions_are_compared_by_their_runs(out: Path, browser: Any) -> None:
+    with visit(browser) as seen:
+        seen.page.goto(f"{out.as_uri()}/models/fare/v2.html")
+        seen.page.get_by_role("link", name="Compare the runs").click()
+        seen.page.get_by_role("link", name="gbr 1").first.wait_for()
+        ids = [json_of("show", f"fare@{short}")["run"] for short in ("v1", "v2")]
+        assert seen.page.url.endswith(f"compare.html#runs={','.join(ids)}")
+        assert "6.58" in seen.page.locator("main").inner_text()
+    assert seen.complaints == []
+    assert "Compare the runs" not in (out / "models/churn.html").read_text("utf-8")
+
+
 def test_first_page_and_the_runs_page_know_the_registry(out: Path) -> None:
     home = text_of(out / "index.html")
     assert "In production now" in home and "fare v2 since 2026-11-13 09:00 by Ada Example" in home

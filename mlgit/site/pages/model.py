@@ -74,6 +74,7 @@ def _context(site: Site, source: Source, model: Model) -> dict[str, Any]:
         "others": [registered.link(model, version) for version in model.versions[LISTED:]],
         "beside_rows": beside,
         "compared": registered.compared(site, [row.version for row in beside]),
+        "comparison": registered.comparison(site, [row.version for row in beside[::-1]]),
         "history": registered.events(model, model.events)[:HISTORY],
         "commands": registered.commands(latest, event and event.tag, shown and shown.record)
         if latest

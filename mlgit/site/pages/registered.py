@@ -181,6 +181,13 @@ def _best(metric: str, values: Sequence[Any]) -> Any:
     return min(there) if goal == "min" else max(there)
 
 
+def comparison(site: Site, versions: Sequence[Version]) -> str | None:
+    """Returns the page that compares the runs of versions; None if there are not two."""
+    runs = [v.run for v in versions if v.run and site.find(v.run) is not None]
+    different = list(dict.fromkeys(runs))
+    return urls.comparison(*different) if len(different) > 1 else None
+
+
 # --- how to get it ---------------------------------------------------------------------------
 
 

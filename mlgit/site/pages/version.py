@@ -115,6 +115,7 @@ def _context(
         if version.description
         else None,
         "pointer": next((p for p in artifacts if p.path == version.path), None),
+        "comparison": registered.comparison(site, [older, version]) if older else None,
         "compared": registered.compared(site, [version, older] if older else [version]),
         "spans": mine[::-1],
         "history": history[:HISTORY],

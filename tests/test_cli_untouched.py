@@ -77,6 +77,8 @@ COMMANDS = [
     "site build --out ../site",
     "site build --out ../site --redact --since 2026-11-02 --experiment churn",
     "site check --out ../site",
+    "site publish --dry-run",
+    "site publish --yes",
     "completion bash",
     "show nothing",
 ]
@@ -110,7 +112,8 @@ def state(path: Path) -> dict[str, object]:
         "refs": [
             ref
             for ref in refs
-            if not ref.endswith("refs/remotes/origin/mlgit")
+            # What git knows of a remote changes with every push.
+            if not ref.endswith(("refs/remotes/origin/mlgit", "refs/remotes/origin/gh-pages"))
             and not tags.is_ours(ref.partition("refs/tags/")[2])
         ],
         "git's files": [file.read_bytes() if file.exists() else None for file in files],

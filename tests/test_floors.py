@@ -75,6 +75,7 @@ INSIDE_FUNCTIONS = {
     ("mlgit.cli.show", "mlgit.artifacts"): SLOW,
     ("mlgit.cli.site", "mlgit.site.build"): OPTIONAL,
     ("mlgit.cli.site", "mlgit.site.check"): OPTIONAL,
+    ("mlgit.cli.site_publish", "mlgit.site.publish"): OPTIONAL,
     ("mlgit.data.address", "s3fs"): OPTIONAL,
     ("mlgit.registry.api", "mlgit.artifacts"): SLOW,
     ("mlgit.registry.api", "mlgit.data"): SLOW,

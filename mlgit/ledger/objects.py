@@ -122,16 +122,25 @@ def store_files(store: Store, files: Mapping[str, bytes]) -> str:
     Raises:
         WriteFailed: the object store is read-only or full.
     """
+    return store_tree(store, {path: store.put("blob", content) for path, content in files.items()})
+
+
+def store_tree(store: Store, blobs: Mapping[str, str]) -> str:
+    """Stores the tree that has these blobs, by path, and nothing else; returns its id.
+
+    Raises:
+        WriteFailed: the object store is read-only or full.
+    """
     entries: Tree = {}
-    below: dict[str, dict[str, bytes]] = {}
-    for path, content in files.items():
+    below: dict[str, dict[str, str]] = {}
+    for path, sha in blobs.items():
         name, slash, rest = path.partition("/")
         if slash:
-            below.setdefault(name, {})[rest] = content
+            below.setdefault(name, {})[rest] = sha
         else:
-            entries[name] = Entry(FILE, store.put("blob", content))
+            entries[name] = Entry(FILE, sha)
     for name, inside in below.items():
-        entries[name] = Entry(TREE, store_files(store, inside))
+        entries[name] = Entry(TREE, store_tree(store, inside))
     return store.put("tree", format_tree(entries))
 
 

@@ -27,6 +27,7 @@ from mlgit import __version__
 from mlgit.errors import Invalid, NotFound, Unreadable, WriteFailed, WrongState
 
 MANIFEST = "mlgit-site.json"
+IGNORE = ".gitignore"  # in a work tree the site is nothing to commit
 FORMAT = 1
 
 Progress = Callable[[int, int], None]  # units done, units in all
@@ -195,7 +196,7 @@ def _fill(
         if progress:
             progress(done, len(units))
     files.write(".nojekyll", b"")  # GitHub Pages would leave out what begins with "_"
-    files.write(".gitignore", b"*\n")  # in a work tree it is nothing to commit
+    files.write(IGNORE, b"*\n")
     listing = {unit.name: (unit.key, urls[unit.name]) for unit in units}
     files.write(MANIFEST, _manifest(listing, made))
     return Written(files.count, files.bytes, len(units), len(changed))

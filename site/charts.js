@@ -58,6 +58,7 @@
       header: { ...small, labelColor: soft, titleColor: soft },
       title: { color: ink, fontWeight: 600, fontSize: 13 },
       text: { fill: soft, fontSize: 11 },
+      rule: { color: soft },
       mark: { color: css("--mark") },
       range: { category: Array.from({ length: SLOTS }, (_, slot) => css(`--c${slot}`)) },
     };
@@ -145,14 +146,15 @@
       const { sets, shape, lines, own } = KINDS[kind].prepare(rows, options);
       const wanted = JSON.stringify([kind, shape, mlgit.isDark()]);
       const tell = tooltip(lines);
-      if (shown && look === wanted) {
+      if (shown && look === wanted && !KINDS[kind].start) {
         for (const [name, values] of Object.entries(sets)) shown.view.data(name, values);
         await shown.view.tooltip(tell).runAsync();
         return;
       }
       shown?.finalize();
       const fill = (vega) => {
-        for (const each of vega.data) if (each.name in sets) each.values = sets[each.name];
+        // Copies, because Vega marks each row as its own.
+        for (const each of vega.data) each.values = sets[each.name]?.map((row) => ({ ...row })) ?? each.values;
         return vega;
       };
       box.replaceChildren();
@@ -171,6 +173,7 @@
         shown = await embed(box, spec, { ...EMBED, mode: "vega-lite", config: config(), tooltip: tell, patch });
       }
       if (options.label) shown.view.description(options.label);
+      KINDS[kind].start?.(element, shown.view, sets);
       if (KINDS[kind].opens) shown.view.addEventListener("click", (event, item) => opened(item));
       look = wanted;
     }
@@ -282,7 +285,8 @@
         ["after", span(point.time / 1000)],
       ];
     };
-    return { sets: { rows }, shape: { name, isLog }, lines };
+    const has = (part) => rows.some((row) => row[part] !== null);
+    return { sets: { rows }, shape: { name, isLog, low: has("low"), raw: has("raw") }, lines };
   }
 
   const STEP = "format(datum.value, datum.value < 10000 ? ',' : '~s')";
@@ -292,7 +296,8 @@
     value: 0.3,
   };
 
-  function shapeCurves(spec, { name, isLog }) {
+  function shapeCurves(spec, { name, isLog, ...has }) {
+    spec.layer = spec.layer.filter(({ encoding: { y } }) => has[y.field] !== false);
     for (const { encoding: { x, y } } of spec.layer) {
       Object.assign(x, { title: name });
       if (name === "step") Object.assign(x.axis, { tickMinStep: 1, labelExpr: STEP });
@@ -434,6 +439,7 @@
       colour: css(row.colour),
       place: axis,
       axis: title,
+      off: false,
       at: row.values[axis] === null ? null : scales[axis].place(row.values[axis]),
     })));
     const ticks = scales.flatMap((scale, axis) => scale.ticks.map(([at, text]) => ({ axis: titles[axis], at, text })));
@@ -442,7 +448,64 @@
       return [["run", row.label], ...titles.map((title, axis) =>
         [title, row.values[axis] === null ? "-" : said(row.values[axis])])];
     };
-    return { sets: { rows: points, ticks }, shape: {}, lines };
+    return { sets: { rows: points, ticks, brushes: [] }, shape: {}, lines };
+  }
+
+  /**
+   * Lets a person drag along an axis to leave only the lines that pass there; a click takes it back.
+   * The element tells by "mlgit:brush" which runs are left, or null.
+   */
+  function brushing(element, view, { rows, ticks }) {
+    const canvas = view.container().querySelector("canvas");
+    const titles = [...new Set(ticks.map((tick) => tick.axis))];
+    const chosen = new Map(); // [from, to] by title
+    let held = null; // the title whose axis is dragged along, and where that began
+
+    const axisAt = (x) => {
+      const across = view.scale("x");
+      return titles.find((title) => Math.abs(across(title) + across.bandwidth() / 2 - x) < 16);
+    };
+    const place = (event) => {
+      const [left, top] = view.origin();
+      const at = 1 - (event.offsetY - top) / view.height();
+      return { x: event.offsetX - left, at: Math.min(1, Math.max(0, at)) };
+    };
+
+    function update() {
+      const off = new Set();
+      for (const row of rows) {
+        const range = chosen.get(row.axis);
+        if (range && !(row.at >= range[0] && row.at <= range[1])) off.add(row.run);
+      }
+      const left = new Set(rows.map((row) => row.run).filter((run) => !off.has(run)));
+      view.data("rows", rows.map((row) => ({ ...row, off: off.has(row.run) })));
+      view.data("brushes", [...chosen].map(([axis, [at, to]]) => ({ axis, at, to })));
+      view.runAsync();
+      element.dispatchEvent(new CustomEvent("mlgit:brush", { bubbles: true, detail: chosen.size ? [...left] : null }));
+    }
+
+    canvas.addEventListener("pointermove", (event) => {
+      const { x, at } = place(event);
+      canvas.style.cursor = held || axisAt(x) ? "ns-resize" : "";
+      if (!held) return;
+      chosen.set(held.axis, [Math.min(held.at, at), Math.max(held.at, at)]);
+      update();
+    });
+    canvas.addEventListener("pointerdown", (event) => {
+      const { x, at } = place(event);
+      const axis = axisAt(x);
+      if (!axis || event.pointerType === "touch") return; // a finger scrolls
+      held = { axis, at };
+      chosen.delete(axis);
+      canvas.setPointerCapture(event.pointerId);
+    });
+    canvas.addEventListener("pointerup", () => {
+      if (!held) return;
+      const [from, to] = chosen.get(held.axis) ?? [0, 0];
+      if (to - from < 0.02) chosen.delete(held.axis);
+      held = null;
+      update();
+    });
   }
 
   /** Returns the controls that all curves of the page follow: axis, scale, smoothing. */
@@ -476,7 +539,7 @@
     curves: { prepare: curves, adapt: shapeCurves, follows: true },
     foreign: { prepare: foreign, adapt: () => {} },
     scatter: { prepare: scatter, adapt: shapeScatter, opens: true },
-    parallel: { prepare: parallel, adapt: () => {} },
+    parallel: { prepare: parallel, adapt: () => {}, start: brushing },
   };
 
   mlgit.charts = { draw, points, controls };

@@ -91,11 +91,20 @@ def _parallel() -> Chart:
     )
     upward = alt.Y("at:Q", axis=None, scale=alt.Scale(domain=[0, 1]))
     near = _near("run", empty=True)
-    faint = alt.when(near).then(alt.value(0.8)).otherwise(alt.value(0.08))
+    seen = alt.when("datum.off").then(alt.value(0.05)).when(near).then(alt.value(0.8))
     base = alt.Chart(_ROWS).encode(x=across, y=upward, color=_OWN, detail="run:N")
-    line = base.mark_line(strokeWidth=1.5).encode(opacity=faint, order="place:Q")
+    line = base.mark_line(strokeWidth=1.5).encode(
+        opacity=seen.otherwise(alt.value(0.08)), order="place:Q"
+    )
     point = base.mark_point(filled=True, size=30).encode(opacity=alt.value(0), tooltip="row:Q")
-    mark = alt.Chart(alt.NamedData("ticks")).encode(x=across, y=upward, text="text:N")
-    # A text with a margin in the ground's colour, so that it can be read over lines.
-    margin = mark.mark_text(align="left", dx=6, style="margin")
-    return alt.layer(line, point.add_params(near), margin, mark.mark_text(align="left", dx=6))
+    brush = alt.Chart(alt.NamedData("brushes")).mark_rule(strokeWidth=14, opacity=0.25)
+    text = alt.Chart(alt.NamedData("ticks")).encode(x=across, y=upward, text="text:N")
+    # Each text has a margin in the ground's colour, so that it can be read over lines.
+    margin = text.mark_text(align="left", dx=6, style="margin")
+    return alt.layer(
+        line,
+        point.add_params(near),
+        brush.encode(x=across, y=upward, y2="to"),
+        margin,
+        text.mark_text(align="left", dx=6),
+    )

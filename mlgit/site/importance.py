@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from operator import mul
 from typing import Any, NamedTuple
 
 ENOUGH = 5  # runs; of fewer there is nothing to say
@@ -57,11 +58,12 @@ def _importance(
     mine = [value for value, _ in pairs]
     order = ranks([measured for _, measured in pairs])
     if all(_is_number(value) for value in mine):
-        rho = correlation(ranks(mine), order)
+        places = ranks(mine)
+        rho = correlation(places, order)
         if rho is None:
             return None
         share = _adjusted(rho * rho, len(pairs), 2)
-        return Importance(key, max(share, _between(_groups(mine), order)), rho, len(pairs))
+        return Importance(key, max(share, _between(_groups(mine, places), order)), rho, len(pairs))
     names = [repr(value) for value in mine]
     if eta_squared(names, order) is None:
         return None
@@ -92,27 +94,25 @@ def ranks(values: Sequence[float]) -> list[float]:
 
 def correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:
     """Returns Pearson's correlation, of ranks Spearman's; None if one does not vary."""
-    x_mean, y_mean = math.fsum(xs) / len(xs), math.fsum(ys) / len(ys)
-    xx = math.fsum((x - x_mean) ** 2 for x in xs)
-    yy = math.fsum((y - y_mean) ** 2 for y in ys)
+    x_mean, y_mean = sum(xs) / len(xs), sum(ys) / len(ys)
+    dx, dy = [x - x_mean for x in xs], [y - y_mean for y in ys]
+    xx, yy = sum(x * x for x in dx), sum(y * y for y in dy)
     if not xx or not yy:
         return None
-    xy = math.fsum((x - x_mean) * (y - y_mean) for x, y in zip(xs, ys, strict=True))
+    xy: float = sum(map(mul, dx, dy))
     return max(-1.0, min(1.0, xy / math.sqrt(xx * yy)))
 
 
 def eta_squared(groups: Sequence[Any], ys: Sequence[float]) -> float | None:
     """Returns the share of the variance that lies between groups; None if nothing varies."""
-    mean = math.fsum(ys) / len(ys)
-    whole = math.fsum((y - mean) ** 2 for y in ys)
+    mean = sum(ys) / len(ys)
+    whole = sum((y - mean) ** 2 for y in ys)
     members: dict[Any, list[float]] = {}
     for group, y in zip(groups, ys, strict=True):
         members.setdefault(group, []).append(y)
     if not whole or len(members) < 2:
         return None
-    between = math.fsum(
-        len(each) * (math.fsum(each) / len(each) - mean) ** 2 for each in members.values()
-    )
+    between = sum(len(each) * (sum(each) / len(each) - mean) ** 2 for each in members.values())
     return min(1.0, between / whole)
 
 
@@ -128,11 +128,9 @@ def _adjusted(share: float, count: int, groups: int) -> float:
     return max(0.0, 1 - (1 - share) * (count - 1) / (count - groups))
 
 
-def _groups(numbers: Sequence[float]) -> list[Any]:
+def _groups(numbers: Sequence[float], places: Sequence[float]) -> Sequence[float]:
     """Returns a group for each number: itself if there are few, else one of equal stretches."""
     if len(set(numbers)) <= GROUPS:
-        return list(numbers)
+        return numbers
     stretches = min(GROUPS, len(numbers) // _GROUP)
-    return [
-        min(int((rank - 1) * stretches / len(numbers)), stretches - 1) for rank in ranks(numbers)
-    ]
+    return [min((place - 1) * stretches // len(numbers), stretches - 1) for place in places]

@@ -16,7 +16,7 @@ from mlgit.site.write import Unit
 STATIC_ROWS = 60  # of the table without JavaScript
 LEADERS = 8
 TELLING = 8  # params that the page lists
-_ASKED = 40  # params that are looked into: those that most runs have
+_ASKED = 30  # params that are looked into: those that most runs have
 _PARAMS = 4  # of a leader
 
 

@@ -77,6 +77,7 @@ COMMANDS = [
     "site build --out ../site",
     "site build --out ../site --redact --since 2026-11-02 --experiment churn",
     "site check --out ../site",
+    "site serve --help",  # else it does not end; see test_site_serve
     "site publish --dry-run",
     "site publish --yes",
     "completion bash",

@@ -76,6 +76,7 @@ INSIDE_FUNCTIONS = {
     ("mlgit.cli.site", "mlgit.site.build"): OPTIONAL,
     ("mlgit.cli.site", "mlgit.site.check"): OPTIONAL,
     ("mlgit.cli.site_publish", "mlgit.site.publish"): OPTIONAL,
+    ("mlgit.cli.site_serve", "mlgit.site.serve"): OPTIONAL,
     ("mlgit.data.address", "s3fs"): OPTIONAL,
     ("mlgit.registry.api", "mlgit.artifacts"): SLOW,
     ("mlgit.registry.api", "mlgit.data"): SLOW,

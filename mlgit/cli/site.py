@@ -21,6 +21,7 @@ from mlgit.cli.site_options import (
     tell_budget,
 )
 from mlgit.cli.site_publish import publish_command
+from mlgit.cli.site_serve import serve_command
 from mlgit.site import budget
 
 OUT = "_site"
@@ -32,10 +33,11 @@ OUT = "_site"
 Examples:
   mlgit site build --open
   mlgit site check
+  mlgit site serve
   mlgit site publish --dry-run""",
 )
 def site_command() -> None:
-    """Make pages of the ledger, to look at without a server."""
+    """Make pages of the ledger, to look at or to publish."""
 
 
 @site_command.command(
@@ -142,4 +144,5 @@ def check_command(ctx: click.Context, out: Path, as_json: bool) -> None:
         ctx.exit(1)
 
 
+site_command.add_command(serve_command)
 site_command.add_command(publish_command)

@@ -26,11 +26,13 @@ def build(
     choice: Choice = Choice(),  # noqa: B008
     rules: Rules | None = None,
     progress: Progress | None = None,
+    served: bool = False,
 ) -> Written:
     """Makes the site of a ledger, or brings it up to date.
 
     The same ledger gives the same bytes, in whatever clone, as long as the same artifacts
-    are at hand. `rules` say what is taken out of it; None: nothing.
+    are at hand. `rules` say what is taken out of it; None: nothing. `served` adds the page of
+    live runs.
 
     Raises:
         NotFound: there is no ledger yet, or no such experiment.
@@ -44,7 +46,8 @@ def build(
         # A page of the same inputs says something else under other rules.
         rule = common.key(site.choice, rules)
         units = [
-            unit._replace(key=common.key(unit.key, rule)) for unit in pages.units(site, source)
+            unit._replace(key=common.key(unit.key, rule))
+            for unit in pages.units(site, source, served)
         ]
         return write.build(
             out,

@@ -14,6 +14,8 @@ HOME = "index.html"
 RUNS = "runs.html"
 DELETED = "deleted.html"
 ABOUT = "about.html"
+LIVE = "live.html"  # this and its data only of `site serve`
+LIVE_DATA = "live.js"
 COMPARE = "compare.html"  # compare.html#runs=ID,ID: see site/compare.js
 RUNS_DATA = "data/runs.js"
 RUNS_CSV = "data/runs.csv"

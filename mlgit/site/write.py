@@ -17,6 +17,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -206,7 +207,8 @@ def _made(units: list[Unit], files: _Files) -> Iterator[tuple[str, list[str]]]:
     """Makes units and yields the name and URLs of each, in any order."""
     global _work
     workers = min(len(os.sched_getaffinity(0)), _WORKERS) if sys.platform == "linux" else 1
-    if workers < 2 or len(units) < _MANY:
+    # A fork in the midst of other threads would keep the locks that they hold, for ever.
+    if workers < 2 or len(units) < _MANY or threading.active_count() > 1:
         for unit in units:
             yield unit.name, files.make(unit)
         return

@@ -16,6 +16,7 @@ from mlgit.site.pages import (
     deleted,
     experiment,
     home,
+    live,
     model,
     models,
     run,
@@ -28,8 +29,11 @@ from mlgit.site.write import Unit
 KINDS = (assets, home, experiment, runs, run, compare, models, model, version, deleted, about)
 
 
-def units(site: Site, source: Source) -> Iterator[Unit]:
-    """Yields everything the site consists of, with a key for all that each depends on."""
-    for kind in KINDS:
+def units(site: Site, source: Source, served: bool = False) -> Iterator[Unit]:
+    """Yields everything the site consists of, with a key for all that each depends on.
+
+    `served` adds what only a server of ours can answer.
+    """
+    for kind in (*KINDS, live) if served else KINDS:
         for unit in kind.units(site, source):
             yield unit._replace(key=common.key(unit.key, site.frame))

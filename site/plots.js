@@ -1,0 +1,174 @@
+// Runs by their values: as dots by two of them, or as lines across an axis for each. Values are
+// numbers or texts, null where a run has none; colours are those of CSS, or names as "--c3".
+//
+//   scatter   {x, y, size, rows}: titles (of size null if there is none), and rows {run, label, colour,
+//             x, y, size}; a click on a dot opens its run
+//   parallel  {axes, rows}: titles, and rows {run, label, colour, values}, a value for each axis
+"use strict";
+
+(() => {
+  const { number } = mlgit;
+  const { css } = mlgit.charts;
+
+  const isNumber = (value) => typeof value === "number" || typeof value === "bigint";
+  const isFinite = (value) => isNumber(value) && Number.isFinite(Number(value));
+  const WIDE = 100; // times from the lowest to the highest: then it is the size that counts
+
+  /** Returns how values lie along an axis: "text", "log" or "linear"; of numbers also their ends. */
+  function scaleOf(values) {
+    const here = values.filter((value) => value !== null);
+    const numbers = here.filter(isFinite).map(Number);
+    if (!numbers.length || here.some((value) => !isNumber(value))) return { kind: "text" };
+    const low = numbers.reduce((one, other) => Math.min(one, other));
+    const high = numbers.reduce((one, other) => Math.max(one, other));
+    return { kind: low > 0 && high / low >= WIDE ? "log" : "linear", low, high };
+  }
+
+  const said = (value) => (isNumber(value) ? number(Number(value), 6) : mlgit.cut(mlgit.whole(value), 60));
+
+  function scatter({ x, y, size, rows }) {
+    const titles = { x, y, ...(size ? { size } : {}) };
+    const kinds = Object.fromEntries(Object.keys(titles).map((part) =>
+      [part, scaleOf(rows.map((row) => row[part])).kind]));
+    const placed = (row, part) => {
+      if (kinds[part] === "text") return row[part] === null ? null : said(row[part]);
+      return isFinite(row[part]) ? Number(row[part]) : null;
+    };
+    const points = rows.map((row, place) => ({
+      run: row.run,
+      row: place,
+      colour: css(row.colour),
+      ...Object.fromEntries(Object.keys(titles).map((part) => [part, placed(row, part)])),
+    })).filter((point) => point.x !== null && point.y !== null && point.size !== null);
+    const lines = (value) => {
+      const row = rows[Number(value)];
+      return [["run", row.label], ...Object.entries(titles).map(([part, title]) => [title, said(row[part])])];
+    };
+    return { sets: { rows: points }, shape: { titles, kinds }, lines };
+  }
+
+  function shapeScatter(spec, { titles, kinds }) {
+    const { encoding } = spec;
+    for (const part of ["x", "y", "size"]) {
+      if (kinds[part] === "text") {
+        encoding[part] = { field: part, type: "nominal", axis: { grid: true, labelAngle: 0 } };
+      } else if (kinds[part] === "log") {
+        Object.assign(encoding[part].scale, { type: "log", nice: false, zero: undefined });
+        if (part !== "size") encoding[part].axis = { gridOpacity: mlgit.charts.powers };
+      }
+      if (encoding[part]) encoding[part].title = titles[part];
+    }
+    if (!titles.size) encoding.size = { value: 70 };
+  }
+
+  /** Returns [place from 0 to 1, text] of what stands along an axis, and the place of any value. */
+  function axisOf(values) {
+    const { kind, low, high } = scaleOf(values);
+    if (kind === "text") {
+      const texts = [...new Set(values.filter((value) => value !== null).map(said))];
+      texts.sort((one, other) => one.localeCompare(other, "en", { numeric: true }));
+      const at = new Map(texts.map((text, place) => [text, texts.length > 1 ? place / (texts.length - 1) : 0.5]));
+      return { ticks: [...at].map(([text, place]) => [place, text]), place: (value) => at.get(said(value)) };
+    }
+    const bend = kind === "log" ? Math.log : (value) => value;
+    const width = bend(high) - bend(low);
+    const place = (value) => (isFinite(value) ? (width ? (bend(Number(value)) - bend(low)) / width : 0.5) : null);
+    const several = [...new Set(values.filter(isFinite).map(Number))];
+    const marks = several.length <= 6 ? several : kind === "log" ? powers(low, high) : round(low, high);
+    return { ticks: marks.map((value) => [place(value), number(value, 3)]), place };
+  }
+
+  function round(low, high) {
+    const size = 10 ** Math.floor(Math.log10((high - low) / 3));
+    const step = [1, 2, 5, 10].map((times) => times * size).findLast((each) => (high - low) / each >= 3);
+    const first = Math.ceil(low / step);
+    return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, place) => (first + place) * step);
+  }
+
+  function powers(low, high) {
+    const first = Math.ceil(Math.log10(low));
+    const found = Array.from({ length: Math.floor(Math.log10(high)) - first + 1 }, (_, place) => first + place);
+    const every = Math.ceil(found.length / 6);
+    return found.filter((power) => power % every === 0).map((power) => 10 ** power);
+  }
+
+  function parallel({ axes: titles, rows }) {
+    const scales = titles.map((_, axis) => axisOf(rows.map((row) => row.values[axis])));
+    const points = rows.flatMap((row, place) => titles.map((title, axis) => ({
+      run: row.run,
+      row: place,
+      colour: css(row.colour),
+      place: axis,
+      axis: title,
+      off: false,
+      at: row.values[axis] === null ? null : scales[axis].place(row.values[axis]),
+    })));
+    const ticks = scales.flatMap((scale, axis) => scale.ticks.map(([at, text]) => ({ axis: titles[axis], at, text })));
+    const lines = (value) => {
+      const row = rows[Number(value)];
+      return [["run", row.label], ...titles.map((title, axis) =>
+        [title, row.values[axis] === null ? "-" : said(row.values[axis])])];
+    };
+    return { sets: { rows: points, ticks, brushes: [] }, shape: {}, lines };
+  }
+
+  /**
+   * Lets a person drag along an axis to leave only the lines that pass there; a click takes it back.
+   * The element tells by "mlgit:brush" which runs are left, or null.
+   */
+  function brushing(element, view, { rows, ticks }) {
+    const canvas = view.container().querySelector("canvas");
+    const titles = [...new Set(ticks.map((tick) => tick.axis))];
+    const chosen = new Map(); // [from, to] by title
+    let held = null; // the title whose axis is dragged along, and where that began
+
+    const axisAt = (x) => {
+      const across = view.scale("x");
+      return titles.find((title) => Math.abs(across(title) + across.bandwidth() / 2 - x) < 16);
+    };
+    const place = (event) => {
+      const [left, top] = view.origin();
+      const at = 1 - (event.offsetY - top) / view.height();
+      return { x: event.offsetX - left, at: Math.min(1, Math.max(0, at)) };
+    };
+
+    function update() {
+      const off = new Set();
+      for (const row of rows) {
+        const range = chosen.get(row.axis);
+        if (range && !(row.at >= range[0] && row.at <= range[1])) off.add(row.run);
+      }
+      const left = new Set(rows.map((row) => row.run).filter((run) => !off.has(run)));
+      view.data("rows", rows.map((row) => ({ ...row, off: off.has(row.run) })));
+      view.data("brushes", [...chosen].map(([axis, [at, to]]) => ({ axis, at, to })));
+      view.runAsync();
+      element.dispatchEvent(new CustomEvent("mlgit:brush", { bubbles: true, detail: chosen.size ? [...left] : null }));
+    }
+
+    canvas.addEventListener("pointermove", (event) => {
+      const { x, at } = place(event);
+      canvas.style.cursor = held || axisAt(x) ? "ns-resize" : "";
+      if (!held) return;
+      chosen.set(held.axis, [Math.min(held.at, at), Math.max(held.at, at)]);
+      update();
+    });
+    canvas.addEventListener("pointerdown", (event) => {
+      const { x, at } = place(event);
+      const axis = axisAt(x);
+      if (!axis || event.pointerType === "touch") return; // a finger scrolls
+      held = { axis, at };
+      chosen.delete(axis);
+      canvas.setPointerCapture(event.pointerId);
+    });
+    canvas.addEventListener("pointerup", () => {
+      if (!held) return;
+      const [from, to] = chosen.get(held.axis) ?? [0, 0];
+      if (to - from < 0.02) chosen.delete(held.axis);
+      held = null;
+      update();
+    });
+  }
+
+  mlgit.charts.kinds.scatter = { prepare: scatter, adapt: shapeScatter, opens: true };
+  mlgit.charts.kinds.parallel = { prepare: parallel, start: brushing };
+})();

@@ -320,8 +320,65 @@ def test_a_hook_that_refuses_a_tag_is_quoted(shared: Path, tmp_path: Path) -> No
         tagging.make(open_repository(), name, head(), f"{name}\n")
     done = type_("push --yes", 1)
     assert "origin refused the git tag" in done.stderr and "no tags today" in done.stderr
-    assert "refs/tags" not in git("ls-remote", "origin")  # all or none
-    assert "refs/heads/mlgit" in git("ls-remote", "origin")
+    assert "what is here is safe" in done.stderr
+    assert "mlgit" not in git("ls-remote", "origin")  # all or none
+    hook.unlink()
+    done = type_("push --yes")
+    assert "Sent 1 run to origin." in done.stdout and "Sent churn#production#1" in done.stdout
+
+
+def test_a_tag_that_is_refused_leaves_the_branch_as_it_was(shared: Path, tmp_path: Path) -> None:
+    train()
+    type_("push --yes")
+    before = git("ls-remote", "origin")
+    train("second")
+    tagging.make(open_repository(), "churn@v1.0.0", head(), "one\n")
+    hook = tmp_path / "remote.git/hooks/update"
+    hook.write_text("#!/bin/sh\ncase $1 in refs/tags/*) exit 1;; esac\n")
+    hook.chmod(0o755)
+    for verb in ("push", "sync"):
+        done = type_(f"{verb} --yes", 1)
+        assert "origin refused the git tag churn@v1.0.0: hook declined" in done.stderr
+        assert git("ls-remote", "origin") == before
+
+
+def test_branch_and_tags_go_together_also_after_a_merge(
+    shared: Path, clone: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train()
+    type_("push --yes")
+    clone()
+    train("theirs")
+    type_("push --yes")
+    monkeypatch.chdir(shared)
+    train("ours")
+    names = [f"atomic@v{number}.0.0" for number in range(1, 4)]
+    for name in names:
+        tagging.make(open_repository(), name, head(), f"{name}\n")
+    monkeypatch.setattr(tagging, "_AT_ONCE", 2)  # the third goes in a push of its own
+    moved = json_of("push --yes")
+    assert (moved["sent"], moved["received"], moved["tags_sent"]) == (1, 1, names)
+    assert git("ls-remote", "--tags", "--refs", "origin").count("refs/tags/atomic@") == 3
+
+
+def test_a_server_that_cannot_do_all_or_nothing_gets_them_all_the_same(
+    shared: Path, tmp_path: Path
+) -> None:
+    train()
+    git("config", "receive.advertiseAtomic", "false", cwd=tmp_path / "remote.git")
+    for name in ("churn@v1.0.0", "churn#production#1"):
+        tagging.make(open_repository(), name, head(), f"{name}\n")
+    moved = json_of("push --yes")
+    assert (moved["sent"], len(moved["tags_sent"])) == (1, 2)
+    hook = tmp_path / "remote.git/hooks/update"
+    hook.write_text("#!/bin/sh\ncase $1 in refs/tags/*) exit 1;; esac\n")
+    hook.chmod(0o755)
+    train("second")
+    tagging.make(open_repository(), "churn@v2.0.0", head(), "two\n")
+    assert "refused the git tag churn@v2.0.0" in type_("push --yes", 1).stderr
+    hook.unlink()
+    moved = json_of("push --yes")
+    assert (moved["sent"], moved["tags_sent"]) == (0, ["churn@v2.0.0"])
 
 
 # --- remotes -------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def _send(model: str, made: list[str], turn: tagging.Turn | None = None) -> None
     before = {event.tag for event in events.load(repository(), model)} - {*made}
     try:
         tagging.send(repository(), remote, made, turn)
-    except tagging.Refused as error:
+    except sync.Refused as error:
         tagging.drop(repository(), made)
         tagging.fetch(repository())
         new = [e for e in events.load(repository(), model) if e.tag not in before]

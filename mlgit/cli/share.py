@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +10,7 @@ import click
 from mlgit.cli import complete, output
 from mlgit.cli.place import ledger, repository
 from mlgit.errors import RemoteFailed, WriteFailed
-from mlgit.ledger import Repository, tagging
+from mlgit.ledger import tagging
 from mlgit.ledger.sync import Cargo, Exchange, News, cargo, pull, push, sync
 from mlgit.ledger.tagging import Moved
 
@@ -46,13 +45,14 @@ def push_command(
     """Send runs to a git remote, their data to a data remote.
 
     What others have sent meanwhile is merged first. Data go before the runs that name
-    them; registered versions and pins, which are git tags, go last.
+    them; registered versions and pins, which are git tags, go with the runs, all or nothing.
     """
     _agree(ctx, remote, yes)
     told = _Told(as_json)
     _send_data(told, no_data)
-    _exchange(push, remote, told)
-    told.tags("sent", tagging.push(repository(), remote))
+    moved, tags = tagging.share(repository(), push, remote, sys.stderr.isatty())
+    told.runs(moved)
+    told.tags("sent", tags)
     told.finish("push")
 
 
@@ -67,7 +67,7 @@ def pull_command(remote: str | None, no_data: bool, as_json: bool) -> None:
     with --no-data and then use 'mlgit data pull', which takes a run or a dataset.
     """
     told = _Told(as_json)
-    _exchange(pull, remote, told)
+    told.runs(pull(repository(), remote, sys.stderr.isatty()))
     told.tags("received", tagging.fetch(repository(), remote))
     _fetch_data(told, no_data)
     told.finish("pull")
@@ -86,9 +86,11 @@ def sync_command(
     _agree(ctx, remote, yes)
     told = _Told(as_json)
     _send_data(told, no_data)
-    _exchange(sync, remote, told)
-    told.tags("received", tagging.fetch(repository(), remote))
-    told.tags("sent", tagging.push(repository(), remote))
+    fetched = tagging.fetch(repository(), remote)
+    moved, tags = tagging.share(repository(), sync, remote, sys.stderr.isatty())
+    told.runs(moved)
+    told.tags("received", fetched)
+    told.tags("sent", tags)
     _fetch_data(told, no_data)
     told.finish("sync")
 
@@ -164,12 +166,6 @@ _NOUNS = {
     "models": "model",
     "remotes": "data remote",
 }
-
-
-def _exchange(
-    move: Callable[[Repository, str | None, bool], Exchange], remote: str | None, told: _Told
-) -> None:
-    told.runs(move(repository(), remote, sys.stderr.isatty()))
 
 
 def _data_remote() -> str | None:

@@ -11,6 +11,7 @@ import random
 import re
 import subprocess
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from mlgit.errors import NotFound, RemoteFailed, Unreadable, WriteFailed
@@ -118,24 +119,39 @@ def pull(repository: Repository, remote: str | None = None, show: bool = False) 
         reader.close()
 
 
-def push(repository: Repository, remote: str | None = None, show: bool = False) -> Exchange:
+def push(
+    repository: Repository,
+    remote: str | None = None,
+    show: bool = False,
+    tags: Sequence[str] = (),
+) -> Exchange:
     """Sends our ledger to the remote, first merging what others have sent meanwhile.
+
+    With it go these git tags: where the remote can, all of it or nothing.
 
     Raises:
         NotFound: there is no such remote, or no ledger to send.
         RemoteFailed: the remote cannot be reached or refuses.
+        Refused: it does not take one of the tags.
         Unreadable: what it has is no ledger, or contradicts ours; ours is as it was.
     """
     # To push and be refused costs one round less, but with `show` git would tell of it.
-    return _send(repository, remote, show, fetch=show)
+    return _send(repository, remote, show, tags, fetch=show)
 
 
-def sync(repository: Repository, remote: str | None = None, show: bool = False) -> Exchange:
+def sync(
+    repository: Repository,
+    remote: str | None = None,
+    show: bool = False,
+    tags: Sequence[str] = (),
+) -> Exchange:
     """Pulls, then pushes; see there."""
-    return _send(repository, remote, show, fetch=True)
+    return _send(repository, remote, show, tags, fetch=True)
 
 
-def _send(repository: Repository, remote: str | None, show: bool, fetch: bool) -> Exchange:
+def _send(
+    repository: Repository, remote: str | None, show: bool, tags: Sequence[str], fetch: bool
+) -> Exchange:
     remote = known_remote(repository, remote)
     reader = Reader(repository)
     try:
@@ -150,7 +166,7 @@ def _send(repository: Repository, remote: str | None, show: bool, fetch: bool) -
                 raise NotFound("there is no ledger here to push", "run 'mlgit init'")
             theirs = commit_at(reader, repository.tracking_ref(remote))
             try:
-                known = None if _push(repository, remote, ours, show) == _NEW else theirs
+                known = None if _push(repository, remote, ours, tags, show) == _NEW else theirs
                 received, heard = _news(reader, before, ours)
                 sent, told = _news(reader, known, ours)
                 return Exchange(remote, received, sent, heard, told)
@@ -323,6 +339,10 @@ def _fetch(repository: Repository, remote: str, show: bool) -> None:
 _REF_WAS_BUSY = 1  # another fetch of the same branch; what goes wrong on the way is 128
 
 
+class Refused(RemoteFailed):
+    """A remote did not take a tag: it has another one of this name, or a hook said no."""
+
+
 class _Behind(RemoteFailed):
     """The remote has moved on since it was last seen, or is being written to right now."""
 
@@ -337,32 +357,67 @@ _BEHIND = (
 )
 
 
-def _push(repository: Repository, remote: str, ours: str, show: bool) -> str:
-    """Pushes once and returns git's sign for what happened.
+def _push(repository: Repository, remote: str, ours: str, tags: Sequence[str], show: bool) -> str:
+    """Pushes once and returns git's sign for what happened to the branch.
 
     The commit is named, not the branch: a run may be saved meanwhile.
     """
     options = ("--porcelain", "--no-follow-tags", "--recurse-submodules=no", *_progress(show))
     refspec = f"{ours}:{repository.ref}"
-    done = repository.talk("push", *options, remote, refspec, show=show)
-    told = [line.split("\t") for line in done.stdout.splitlines() if refspec in line]
-    if not told:
+    rest = (remote, refspec, *(f"refs/tags/{name}:refs/tags/{name}" for name in tags))
+    done = repository.talk("push", *options, *(["--atomic"] if tags else []), *rest, show=show)
+    if tags and done.returncode and not _lines(done) and (show or NOT_ATOMIC in done.stderr):
+        done = repository.talk("push", *options, *rest, show=show)
+    told = {ref: (sign, outcome) for sign, ref, outcome in _lines(done)}
+    if refspec not in told:
         raise unreachable(remote, done)
-    sign, *_, outcome = told[0]
+    sign, outcome = told[refspec]
     if sign != "!":
         # git does this itself only where the remote's fetch rule covers the branch. If
         # another process does at this moment, the next fetch puts it right.
         with contextlib.suppress(GitFailed):
             repository.git("update-ref", repository.tracking_ref(remote), ours)
+    is_about_tags = sign != "!" or "atomic" in _reason(outcome)
+    if is_about_tags and (refusal := tag_refusal(remote, done)):
+        raise refusal
+    if sign != "!":
         return sign
     said = "".join(f"; it says: {line}" for line in _reasons(done.stderr, "remote: ")[:1])
-    message = f"{remote} refused the ledger: {outcome.partition('] ')[2].strip('()')}{said}"
+    message = f"{remote} refused the ledger: {_reason(outcome)}{said}"
     if any(reason in outcome for reason in _BEHIND):
         raise _Behind(message)
     hint = "what is here is safe and can be sent later"
     if "shallow" in outcome:
         hint = "the history here is cut off; fetch all of it: git fetch --unshallow"
     raise RemoteFailed(message, hint)
+
+
+NOT_ATOMIC = "does not support --atomic"
+
+
+def tag_refusal(remote: str, done: subprocess.CompletedProcess[str]) -> Refused | None:
+    """Returns the error that a git tag was refused, if a push was told so; names the first."""
+    refused = [(ref, _reason(outcome)) for sign, ref, outcome in _lines(done) if sign == "!"]
+    for ref, reason in refused:
+        name = ref.partition(":")[2].removeprefix("refs/tags/")
+        if "atomic" not in reason and name != ref.partition(":")[2]:
+            said = "".join(f"; it says: {line}" for line in _reasons(done.stderr, "remote: ")[:1])
+            return Refused(f"{remote} refused the git tag {name}: {reason}{said}", _NOTHING_SENT)
+    return None
+
+
+_NOTHING_SENT = "what is here is safe; where the remote takes all or nothing, nothing was sent"
+
+
+def _lines(done: subprocess.CompletedProcess[str]) -> list[tuple[str, str, str]]:
+    """Returns what `git push --porcelain` says of each ref: a sign, the refspec, the outcome."""
+    parts = (line.split("\t") for line in done.stdout.splitlines())
+    return [(told[0], told[1], told[2]) for told in parts if len(told) == 3]
+
+
+def _reason(outcome: str) -> str:
+    """Returns why, as in "[rejected] (fetch first)"."""
+    return outcome.partition("] ")[2].strip("()") or outcome
 
 
 def _progress(show: bool) -> tuple[str, ...]:

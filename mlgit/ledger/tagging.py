@@ -10,21 +10,24 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from mlgit import tags
-from mlgit.errors import Invalid, NotFound, RemoteFailed, WriteFailed
+from mlgit.errors import Invalid, NotFound, WriteFailed
 from mlgit.ledger.append import write_commit
 from mlgit.ledger.objects import Store, store_files
 from mlgit.ledger.repository import GitFailed, Repository
-from mlgit.ledger.sync import known_remote, unreachable
+from mlgit.ledger.sync import (
+    NOT_ATOMIC,
+    Exchange,
+    Refused,
+    known_remote,
+    tag_refusal,
+    unreachable,
+)
 
 _AT_ONCE = 500  # tags a command names; thousands would not fit
-
-
-class Refused(RemoteFailed):
-    """A remote did not take a tag: it has another one of this name, or a hook said no."""
 
 
 class Moved(NamedTuple):
@@ -207,22 +210,31 @@ def fetch(repository: Repository, remote: str | None = None) -> Moved:
     return Moved(new, _clashing(ours, theirs))
 
 
-def push(repository: Repository, remote: str | None = None) -> Moved:
-    """Sends our tags that a remote has not; either all of up to 500 at a time, or none.
+def share(
+    repository: Repository,
+    move: Callable[[Repository, str | None, bool, Sequence[str]], Exchange],
+    remote: str | None = None,
+    show: bool = False,
+) -> tuple[Exchange, Moved]:
+    """Sends the ledger, by `sync.push` or `sync.sync`, with our tags that a remote has not.
+
+    Where the remote can, the ledger and up to 500 tags go all together or not at all; what
+    is beyond follows in further such pushes.
 
     Raises:
-        NotFound: there is no such remote.
+        NotFound: there is no such remote, or no ledger.
+        Refused: the remote does not take one of the tags.
         RemoteFailed: it cannot be reached, or refuses.
+        Unreadable: what it has is no ledger, or contradicts ours.
     """
     remote = known_remote(repository, remote)
     ours = here(repository)
-    if not ours:
-        return Moved([], [])
-    theirs = there(repository, remote)
+    theirs = there(repository, remote) if ours else {}
     new = sorted(ours.keys() - theirs.keys())
-    for names in _batches(new):
+    exchange = move(repository, remote, show, new[:_AT_ONCE])
+    for names in _batches(new[_AT_ONCE:]):
         send(repository, remote, names)
-    return Moved(new, _clashing(ours, theirs))
+    return exchange, Moved(new, _clashing(ours, theirs))
 
 
 class Turn(NamedTuple):
@@ -276,24 +288,14 @@ def send(
         commit = write_commit(repository, store, store_files(store, {}), parents, message)
         refspecs.append(f"{commit}:{turn.ref}")
     done = _push(repository, remote, refspecs, "--atomic")
-    if done.returncode and "does not support --atomic" in done.stderr:
+    if done.returncode and NOT_ATOMIC in done.stderr:
         done = _push(repository, remote, refspecs)
-    refused = [line for line in done.stdout.splitlines() if line.startswith("!")]
-    if refused:
-        raise _refusal(remote, refused, done.stderr)
+    if refusal := tag_refusal(remote, done):
+        raise refusal
+    if any(line.startswith("!") for line in done.stdout.splitlines()):
+        raise Refused(f"{remote} refused: somebody else decided at the same time")
     if done.returncode:
         raise unreachable(remote, done)
-
-
-def _refusal(remote: str, refused: list[str], stderr: str) -> Refused:
-    told = next((line for line in refused if "atomic" not in line), refused[0]).split("\t")
-    ref = told[1].partition(":")[2]
-    said = [line for line in stderr.splitlines() if line.startswith("remote: ")]
-    more = f"; it says: {said[0].removeprefix('remote: ').strip()[:200]}" if said else ""
-    if not ref.startswith("refs/tags/") and not more:
-        return Refused(f"{remote} refused: somebody else decided at the same time")
-    reason = told[-1].partition("] ")[2].strip("()") or told[-1]
-    return Refused(f"{remote} refused the git tag {ref.removeprefix('refs/tags/')}: {reason}{more}")
 
 
 def _push(

@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlgit import names, records
+from mlgit.data.hashing import is_md5
 from mlgit.errors import Invalid, Unreadable
-from mlgit.ledger import Ledger, walk
+from mlgit.ledger import Ledger
+from mlgit.ledger.objects import Object, Reader, lookup
 
 FORMAT = 1
 LIMIT = records.SIZE_LIMITS["profile"]
@@ -40,16 +42,29 @@ def files(ledger: Ledger, new: Mapping[str, dict[str, Any]]) -> dict[str, bytes]
 
 def find(ledger: Ledger, md5: str) -> dict[str, Any] | None:
     """Returns the profile of a content by its md5, or None if the branch has none to read."""
-    folder = names.profile_folder(md5)
-    for path, entry in walk.list_files(ledger.reader, ledger.root, folder):
-        if names.place(f"{folder}/{path}").kind != "profile" or not entry.is_file:
-            continue
+    folder = lookup(ledger.reader, ledger.root, names.profile_folder(md5))
+    return load(ledger.reader, folder.sha) if folder and folder.is_tree else None
+
+
+def folders(ledger: Ledger) -> dict[str, str]:
+    """Returns the git ids of the folders with profiles, by the md5 of what they describe."""
+    top = lookup(ledger.reader, ledger.root, "profiles")
+    found = ledger.reader.tree(top.sha) if top and top.is_tree else {}
+    return {md5: entry.sha for md5, entry in found.items() if entry.is_tree and is_md5(md5)}
+
+
+def load(reader: Reader, folder: str) -> dict[str, Any] | None:
+    """Returns the first profile in a folder, by its git id, that can be read."""
+    for name, entry in sorted(reader.tree(folder).items()):
+        found = reader.find(entry.sha, LIMIT) if entry.is_file else None
+        content = found.data if isinstance(found, Object) else b""
         try:
-            content = walk.read_file(ledger.reader, ledger.root, f"{folder}/{path}", LIMIT)
-            profile = records.parse(content or b"", path)
+            profile = records.parse(content, name)
         except Unreadable:
             continue  # as `verify` tells
-        digest = hashlib.sha256(content or b"").hexdigest()
-        if path == f"{digest}.json" and profile.get("format") == FORMAT:
+        if (
+            f"{hashlib.sha256(content).hexdigest()}.json" == name
+            and profile.get("format") == FORMAT
+        ):
             return profile
     return None

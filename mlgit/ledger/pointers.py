@@ -174,6 +174,11 @@ class Pointers:
         )
         return [Use(*row) for row in rows]
 
+    def every(self) -> list[Use]:
+        """Returns all rows, those of the newest run first, of a run as it recorded them."""
+        rows = self._rows(f"select {_USE} from {_JOINED} order by run.id desc, pointer.rowid")
+        return [Use(*row) for row in rows]
+
     def users(self, hashes: Collection[str], direction: Direction) -> list[tuple[Use, RunRow]]:
         """Returns the uses of these contents with the runs, those of the newest run first."""
         rows = self._rows(

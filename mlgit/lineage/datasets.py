@@ -128,13 +128,14 @@ def compare(source: LedgerSource, old: str, new: str) -> Difference:
     if before.key.endswith(".dir") and after.key.endswith(".dir"):
         inside = [source.folders.members(node.key) for node in (before, after)]
         if None not in inside:
-            files = _compared(*(dict(members or ()) for members in inside))
+            files = compared(*(dict(members or ()) for members in inside))
     was, now = (profiles.find(source.ledger, node.key) or {} for node in (before, after))
     columns = schema_difference(was, now) if was and now else []
     return Difference(before, after, files, (_rows(was), _rows(now)), columns)
 
 
-def _compared(was: dict[str, str], now: dict[str, str]) -> Files:
+def compared(was: dict[str, str], now: dict[str, str]) -> Files:
+    """Returns what differs between the files of two folders, md5s by path."""
     both = was.keys() & now.keys()
     return Files(
         sorted(now.keys() - was.keys()),

@@ -19,8 +19,9 @@ from mlgit.ledger import Ledger, walk
 from mlgit.ledger.index import Table
 from mlgit.ledger.walk import Folder, Problem
 from mlgit.registry import Model
-from mlgit.site import urls
+from mlgit.site import flow, urls
 from mlgit.site.choice import Choice, chosen
+from mlgit.site.flow import Flow
 
 UNTITLED = "Experiments"
 
@@ -70,10 +71,14 @@ class Site:
     tags: str
     """All git tags of the registry, as a digest."""
 
+    flow: Flow
+    """What the runs used and made."""
+
     @property
     def absent(self) -> set[str]:
         """The pages of the navigation that this site has not, because nothing would be on them."""
-        return set() if self.models else {urls.MODELS}
+        there = {urls.MODELS: self.models, urls.DATA: self.flow.datasets}
+        return {url for url, things in there.items() if not things}
 
     @property
     def frame(self) -> list[Any]:
@@ -128,6 +133,7 @@ def gather(
     every_model = [*registry.load(ledger).models.values()]
     shas = dict(walk.run_folders(ledger.reader, ledger.root))
     experiments, of_row, deleted = _experiments(table, known)
+    models = _models(every_model, choice, table)
     return Site(
         root=ledger.root,
         title=choice.title or _title(ledger, table),
@@ -139,8 +145,9 @@ def gather(
         problems=[problems[path] for path in sorted(problems)],
         choice=choice,
         left_out=len(every.ids) - len(table.ids),
-        models=_models(every_model, choice, table),
+        models=models,
         tags=_digest(every_model),
+        flow=flow.gather(ledger, table, models),
     )
 
 

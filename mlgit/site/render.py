@@ -16,6 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from mlgit.data.hashing import is_md5
 from mlgit.records import pack
 from mlgit.site import markdown, resources, urls
 from mlgit.words import ABSENT, counted, number, size, span
@@ -24,6 +25,8 @@ NAVIGATION = (
     ("Experiments", urls.HOME),
     ("Runs", urls.RUNS),
     ("Registry", urls.MODELS),
+    ("Data", urls.DATA),
+    ("Look up", urls.LOOKUP),
     ("About", urls.ABOUT),
 )
 TAIL = 200  # lines of a console
@@ -62,6 +65,7 @@ def _environment() -> jinja2.Environment:
         counted=counted,
         cut=cut,
         decimal=decimal,
+        is_md5=is_md5,
         number=rounded,
         plain=markdown.plain,
         quoted=shlex.quote,

@@ -102,6 +102,25 @@ def bars(counts: Sequence[tuple[str, Sequence[int]]], kinds: Sequence[str]) -> M
     )
 
 
+def histogram(counts: Sequence[int], labels: Sequence[str], apart: bool = False) -> Markup:
+    """Returns a small histogram, of values `apart` with gaps; each bar has its label as a title."""
+    most = max(counts, default=0)
+    if not most:
+        return Markup("")
+    pitch = 120 / len(counts)
+    width = max(pitch * (0.75 if apart else 0.94), 0.5)
+    drawn = []
+    for place, (count, label) in enumerate(zip(counts, labels, strict=True)):
+        height = max(27 * count / most, 0.7 if count else 0)
+        bar = f'<rect x="{place * pitch:.1f}" y="{28 - height:.1f}" width="{width:.1f}" '
+        title = Markup("<title>{}</title>").format(label)
+        drawn.append(f'{bar}height="{height:.1f}">{title}</rect>')
+    return Markup(
+        '<svg class="histogram" viewBox="0 0 120 28" preserveAspectRatio="none" '
+        f'aria-hidden="true">{"".join(drawn)}</svg>'
+    )
+
+
 def extent(points: Points) -> tuple[str, str, str, str]:
     """Returns what a curve's axes say: lowest and highest value, first and last step."""
     values = [value for value in points.value if _finite(value)] or [0]

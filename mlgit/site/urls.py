@@ -17,6 +17,9 @@ ABOUT = "about.html"
 LIVE = "live.html"  # this and its data only of `site serve`
 LIVE_DATA = "live.js"
 COMPARE = "compare.html"  # compare.html#runs=ID,ID: see site/compare.js
+DATA = "data.html"
+LOOKUP = "lookup.html"
+DATA_CSV = "data/datasets.csv"
 RUNS_DATA = "data/runs.js"
 RUNS_CSV = "data/runs.csv"
 CHARTS_DATA = "data/charts.js"
@@ -78,6 +81,25 @@ def model(name: str) -> str:
 def version(name: str, short: str) -> str:
     """Returns the page of a version, as in "v2" or "v2.1.0"."""
     return f"models/{slug(name)}/{slug(short)}.html"
+
+
+def dataset(key: str) -> str:
+    """Returns the page of a dataset's version, by its md5 or what identifies an address."""
+    return f"data-sets/{slug(key)}.html"
+
+
+def dataset_runs(key: str) -> str:
+    """Returns the table of the runs that used or made it."""
+    return f"data/data-sets/{slug(key)}.csv"
+
+
+def dataset_profile(key: str) -> str:
+    return f"data/data-sets/{slug(key)}.json"
+
+
+def lookup(shard: str) -> str:
+    """Returns the data of the look-up of hashes that begin so."""
+    return f"data/lookup/{shard}.js"
 
 
 def environment_data(digest: str) -> str:

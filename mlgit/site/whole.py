@@ -7,9 +7,10 @@ import hashlib
 import re
 from typing import Any, NamedTuple
 
-from mlgit import names, records, saved
+from mlgit import names, profiles, records, saved
 from mlgit.data import store
-from mlgit.errors import Invalid, Unreadable
+from mlgit.data.hashing import Member
+from mlgit.errors import Invalid, NotFound, Unreadable
 from mlgit.ledger import Ledger, walk
 from mlgit.ledger.objects import Object, lookup
 from mlgit.ledger.patches import Patch, Patches
@@ -148,6 +149,22 @@ class Source:
             return records.parse(content, path)
         except Unreadable as error:
             return error.message
+
+    def profile(self, folder: str) -> dict[str, Any] | None:
+        """Returns a dataset's profile by the git id of its folder; None if none can be read."""
+        try:
+            found = profiles.load(self._ledger.reader, folder)
+            return self._redactor.value(found) if self._redactor else found
+        except Unreadable:
+            return None
+
+    def members(self, folder: str) -> list[Member] | None:
+        """Returns the files of a folder by its md5; None if its list is not here, or damaged."""
+        try:
+            found = store.members(self._ledger.repository.data_store, folder)
+            return self._redactor.value(found) if self._redactor else found
+        except (NotFound, Unreadable):
+            return None
 
     def patch(self, run: Run) -> Patch | None:
         """Returns the run's uncommitted work; None if there was none, or it is not here."""

@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+from mlgit.data.hashing import is_md5
 from mlgit.ledger.index import Table
 from mlgit.registry import Model
+from mlgit.site.flow import Content, Flow, Release, datasets, tag
 from mlgit.site.gather import UNTITLED, Experiment, Site
 from mlgit.site.redact import Redactor
 
@@ -63,6 +65,7 @@ def redacted(site: Site, redactor: Redactor) -> Site:
         "table",
         "experiments",
         "models",
+        "flow",
     }
     others = {
         field.name: redactor.value(getattr(site, field.name))
@@ -72,11 +75,13 @@ def redacted(site: Site, redactor: Redactor) -> Site:
     if redactor.takes("remotes") and site.choice.title is None:
         others["title"] = UNTITLED  # else it is the end of the remote's address
     table = Table(site.table.ids, attributes, values)
+    models = _models(site.models, redactor)
     return dataclasses.replace(
         site,
         table=table,
         experiments=experiments,
-        models=_models(site.models, redactor),
+        models=models,
+        flow=_flow(site.flow, site.models, models, redactor),
         **others,
     )
 
@@ -99,6 +104,40 @@ def _models(models: list[Model], redactor: Redactor) -> list[Model]:
         ]
         found.append(model)
     return found
+
+
+def _flow(flow: Flow, old: list[Model], new: list[Model], redactor: Redactor) -> Flow:
+    """Returns what runs used and made. Hashes stay; an address is its own name, and does not."""
+    keys: dict[str, str] = {}
+    _rename(redactor, keys, [key for key in flow.contents if not is_md5(key)])
+
+    def renamed(found: Iterable[str]) -> dict[str, None]:
+        return {keys.get(key, key): None for key in found}
+
+    releases = {
+        tag(model, version): (after, now)
+        for model, after in zip(old, new, strict=True)
+        for version, now in zip(model.versions, after.versions, strict=True)
+    }
+
+    def again(found: Iterable[Release]) -> list[Release]:
+        return [releases[tag(*release)] for release in found]
+
+    contents = {}
+    for key, content in flow.contents.items():
+        redacted: Content = redactor.value(content._replace(hash=""))
+        contents[keys.get(key, key)] = redacted._replace(hash=keys.get(key, key))
+    return dataclasses.replace(
+        flow,
+        contents=contents,
+        datasets=datasets(contents),
+        inputs=[*map(renamed, flow.inputs)],
+        outputs=[*map(renamed, flow.outputs)],
+        held=[(folder, file, redactor.value(path)) for folder, file, path in flow.held],
+        dependents={keys.get(key, key): again(found) for key, found in flow.dependents.items()},
+        of_row={row: again(found) for row, found in flow.of_row.items()},
+        releases={tag(*release): release for release in releases.values()},
+    )
 
 
 def _rename(redactor: Redactor, known: dict[str, str], names: Iterable[str]) -> None:

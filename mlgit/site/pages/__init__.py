@@ -13,10 +13,13 @@ from mlgit.site.pages import (
     assets,
     common,
     compare,
+    data,
+    dataset,
     deleted,
     experiment,
     home,
     live,
+    lookup,
     model,
     models,
     run,
@@ -26,7 +29,10 @@ from mlgit.site.pages import (
 from mlgit.site.whole import Source
 from mlgit.site.write import Unit
 
-KINDS = (assets, home, experiment, runs, run, compare, models, model, version, deleted, about)
+KINDS = (
+    *(assets, home, experiment, runs, run, compare, models, model, version),
+    *(data, dataset, lookup, deleted, about),
+)
 
 
 def units(site: Site, source: Source, served: bool = False) -> Iterator[Unit]:

@@ -11,6 +11,7 @@ from mlgit.registry import Event, Model, Version
 from mlgit.registry.history import sentence
 from mlgit.saved import SYSTEM
 from mlgit.site import goals, urls
+from mlgit.site.flow import Release
 from mlgit.site.gather import Site
 from mlgit.site.render import cut
 
@@ -42,6 +43,24 @@ def link(model: Model, version: Version) -> VersionLink:
         withdrawn=version.withdrawn,
         deprecated=model.deprecated,
     )
+
+
+class Came(NamedTuple):
+    """A version that came of some data or code."""
+
+    link: VersionLink
+    time: str
+    by: str
+    run: str | None
+
+
+def came(found: Iterable[Release]) -> list[Came]:
+    """Returns versions as pages of what they came of mention them: those in use first."""
+    rows = [
+        Came(link(model, version), version.time, version.by, version.run)
+        for model, version in found
+    ]
+    return sorted(rows, key=lambda row: (row.link.withdrawn, row.link.stage is None))
 
 
 def of_runs(site: Site) -> dict[str, list[VersionLink]]:

@@ -14,12 +14,13 @@ from markupsafe import Markup
 
 from mlgit import names, query
 from mlgit.ledger.index import flat_params
+from mlgit.ledger.pointers import identity
 from mlgit.ledger.walk import Problem
 from mlgit.query import PARTS
 from mlgit.records import Fact, Metric, Pointer, Points, Run
 from mlgit.records.history import reduce
 from mlgit.saved import SYSTEM
-from mlgit.site import goals, markdown, patch, previews, svg, tables, urls
+from mlgit.site import goals, markdown, neighbours, patch, previews, svg, tables, urls
 from mlgit.site.gather import Site
 from mlgit.site.pages import common, registered
 from mlgit.site.whole import Source, Whole
@@ -34,9 +35,9 @@ def units(site: Site, source: Source) -> Iterator[Unit]:
     """Yields a unit for every run, deleted ones too."""
     around = _around(site)
     for row, folder in enumerate(site.folders):
-        neighbours = around[row]
-        key = common.key("run", folder.sha, site.title, site.deleted[row], neighbours)
-        yield Unit(f"run/{folder.run_id}", key, partial(_files, site, source, row, neighbours))
+        beside, view = around[row], neighbours.of_run(site, row)
+        key = common.key("run", folder.sha, site.title, site.deleted[row], beside, view)
+        yield Unit(f"run/{folder.run_id}", key, partial(_files, site, source, row, beside, view))
 
 
 class Around(NamedTuple):
@@ -88,7 +89,9 @@ def _around(site: Site) -> list[Around]:
     ]
 
 
-def _files(site: Site, source: Source, row: int, around: Around) -> Iterator[tuple[str, bytes]]:
+def _files(
+    site: Site, source: Source, row: int, around: Around, view: neighbours.View
+) -> Iterator[tuple[str, bytes]]:
     whole = source.whole(site.folders[row])
     url = urls.run(site.table.ids[row])
     if isinstance(whole, Problem):  # damaged between gathering and now
@@ -112,6 +115,7 @@ def _files(site: Site, source: Source, row: int, around: Around) -> Iterator[tup
     )
     context = _context(site, source, whole, around, shown)
     context["deleted"] = site.deleted[row]
+    context["picture"] = view.draw()
     yield common.page(site, "run.html", url, run.name or run.id[:10], **context)
 
 
@@ -147,7 +151,7 @@ def _context(
         "curves": [metric for metric in mine if metric.picture],
         "system": [metric for metric in here if metric.key.startswith(SYSTEM)],
         "note": markdown.to_html(run.note, to_run) if run.note else None,
-        "inputs": run.inputs,
+        "inputs": [(pointer, _page(site, identity(pointer))) for pointer in run.inputs],
         "artifacts": shown,
         "code": patch.parse(code.text) if code else None,
         "code_cut": bool(code and code.cut),
@@ -161,6 +165,12 @@ def _context(
         "data_url": urls.run_data(run.id),
         "folder": names.run_folder(run.id),
     }
+
+
+def _page(site: Site, key: str | None) -> str | None:
+    """Returns the page of a content, if it has one: what a run used has."""
+    content = site.flow.contents.get(key or "")
+    return urls.dataset(content.hash) if content and content.is_dataset else None
 
 
 def _inner(value: Any) -> bool:

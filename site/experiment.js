@@ -8,7 +8,7 @@
 
   const CURVES = 10; // runs whose curves are shown if none is selected
   const MOST = 20; // if some are
-  const LINES = 600; // runs across axes
+  const LINES = 300; // runs across axes
   const DOTS = 5000;
   const AXES = 7;
   const TEXTS = 24; // different ones that an axis may have
@@ -124,9 +124,11 @@
         // A run whose data cannot be had is left out; the others are shown.
         const found = await Promise.all(runs.map((run) =>
           mlgit.load(`${root}data/runs/${run.id}.js`, `run/${run.id}`).catch(() => null)));
-        return found.flatMap((run, place) => (run === null ? []
+        const rows = found.flatMap((run, place) => (run === null ? []
           : mlgit.charts.points(run, metric.key, runs[place].label)
             .map((point) => ({ ...point, colour: runs[place].colour }))));
+        whole.hidden = !rows.length;
+        return rows;
       });
     }
     return { whole, refresh };

@@ -12,16 +12,17 @@
 
   const isNumber = (value) => typeof value === "number" || typeof value === "bigint";
   const isFinite = (value) => isNumber(value) && Number.isFinite(Number(value));
-  const WIDE = 100; // times from the lowest to the highest: then it is the size that counts
 
   /** Returns how values lie along an axis: "text", "log" or "linear"; of numbers also their ends. */
   function scaleOf(values) {
     const here = values.filter((value) => value !== null);
     const numbers = here.filter(isFinite).map(Number);
     if (!numbers.length || here.some((value) => !isNumber(value))) return { kind: "text" };
-    const low = numbers.reduce((one, other) => Math.min(one, other));
-    const high = numbers.reduce((one, other) => Math.max(one, other));
-    return { kind: low > 0 && high / low >= WIDE ? "log" : "linear", low, high };
+    numbers.sort((one, other) => one - other);
+    const [low, middle, high] = [numbers[0], numbers[numbers.length >> 1], numbers.at(-1)];
+    // Learning rates go by their size: on a plain axis most of them would be at its foot.
+    const isBent = low > 0 && high / low >= 100 && (middle - low) / (high - low) < 0.2;
+    return { kind: isBent ? "log" : "linear", low, high };
   }
 
   const said = (value) => (isNumber(value) ? number(Number(value), 6) : mlgit.cut(mlgit.whole(value), 60));

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from mlgit import names, records, registry, remotes, whereabouts
 from mlgit.data import store
 from mlgit.errors import MlgitError, NotFound, Unreadable
-from mlgit.ledger import Ledger, Repository, sync, walk
+from mlgit.ledger import Ledger, Repository, sync, walk, worktrees
 from mlgit.ledger.append import checked_out
 from mlgit.tracking import finish, journal
 from mlgit.words import listed
@@ -67,6 +67,8 @@ def _journals(ledger: Ledger) -> Iterator[Finding]:
         yield Finding("ok", f"{len(live)} running now")
     for run_id in sorted(dead):
         yield Finding("note", f"the run {run_id} ended without being saved", "mlgit recover")
+    for path in worktrees.abandoned(ledger.repository):
+        yield Finding("note", f"a killed 'mlgit reproduce' left the work tree {path}", "mlgit gc")
     for path in journal.all_paths(common):
         if path.stem not in dead | live:
             yield Finding("problem", f"the journal {path} cannot be read", "move it away")

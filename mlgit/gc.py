@@ -18,7 +18,7 @@ from mlgit.data import store, transfer
 from mlgit.data.hashing import Member
 from mlgit.data.remote import connect
 from mlgit.errors import MlgitError, Unreadable, WriteFailed
-from mlgit.ledger import Ledger, walk
+from mlgit.ledger import Ledger, walk, worktrees
 from mlgit.ledger.repository import Repository
 from mlgit.records import Run
 from mlgit.tracking import finish, journal
@@ -34,6 +34,8 @@ class Waste(NamedTuple):
     """Bytes, by md5."""
     files: dict[Path, int]
     """Bytes of temporary files that killed processes left, by path."""
+    trees: list[Path]
+    """Work trees that a killed `mlgit reproduce` left."""
 
     @property
     def size(self) -> int:
@@ -56,7 +58,7 @@ def find(repository: Repository) -> Waste:
         # A copy may have an old mtime; its ctime is when it came.
         if now - max(found.st_mtime, found.st_ctime) > GRACE
     }
-    return Waste(objects, _abandoned(repository, now))
+    return Waste(objects, _abandoned(repository, now), worktrees.abandoned(repository))
 
 
 def drop(repository: Repository, waste: Waste) -> int:
@@ -70,7 +72,7 @@ def drop(repository: Repository, waste: Waste) -> int:
     """
     now = find(repository)
     objects = {md5: size for md5, size in waste.objects.items() if md5 in now.objects}
-    waste = Waste(objects, waste.files)
+    waste = Waste(objects, waste.files, [tree for tree in waste.trees if tree in now.trees])
     paths = [
         store.object_path(repository.data_store, md5)
         for md5 in sorted(waste.objects, key=lambda md5: (not md5.endswith(".dir"), md5))
@@ -80,6 +82,8 @@ def drop(repository: Repository, waste: Waste) -> int:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise WriteFailed(f"cannot delete {path}: {error.strerror}") from error
+    for tree in waste.trees:
+        worktrees.remove(repository, tree)
     return waste.size
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -9,8 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from conftest import ON_CI, add_runs, git, make_run, users_own
 
 import mlgit
 from mlgit.errors import NotFound, WrongState
-from mlgit.ledger import open_repository
+from mlgit.ledger import open_repository, worktrees
 from mlgit.projects import environment
 from mlgit.projects.comparison import compare
 from mlgit.projects.reproduce import command_of
@@ -41,17 +43,23 @@ with mlgit.start_run("exp", "baseline", params={"lr": 0.1}) as run:
 """
 
 
-def mlgit_(*args: str, code: int = 0, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def mlgit_(
+    *args: str, code: int = 0, cwd: Path | None = None, **env: str
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "mlgit", *args], cwd=cwd, capture_output=True, text=True
+        [sys.executable, "-m", "mlgit", *args],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **env},
     )
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr or code, done.stderr
     return done
 
 
-def reproduce(*args: str, code: int = 0, cwd: Path | None = None) -> dict[str, Any]:
-    done = mlgit_("reproduce", *args, "--env", "current", "--json", code=code, cwd=cwd)
+def reproduce(*args: str, code: int = 0, cwd: Path | None = None, **env: str) -> dict[str, Any]:
+    done = mlgit_("reproduce", *args, "--env", "current", "--json", code=code, cwd=cwd, **env)
     (content,) = json.loads(done.stdout).values()
     assert isinstance(content, dict)
     return content
@@ -169,31 +177,166 @@ def test_a_command_that_fails(project: Path) -> None:
     assert "the command ended with exit code 7" in done.stderr
 
 
-def test_ctrl_c_leaves_no_work_tree(project: Path) -> None:
-    (project / "train.py").write_text(
-        "import mlgit, time\n"
-        "with mlgit.start_run('exp', 'slow') as run:\n"
-        "    print('started', flush=True)\n"
-        "    time.sleep(0 if run.name is None else float(open('data/nap').read()))\n"
-    )
-    (project / "data/nap").write_text("0")
-    subprocess.run([sys.executable, "train.py"], check=True)
-    (project / "train.py").unlink()
+SLEEPY = """\
+import mlgit, os, pathlib, time
+with mlgit.start_run('exp', 'slow'):
+    pathlib.Path(os.environ['SAID']).write_text(f'{os.getpid()} {os.getcwd()}')
+    time.sleep(float(os.environ['NAP']))
+"""
+
+
+@contextlib.contextmanager
+def sleeping(repo: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int, Path]]:
+    """Reproduces a run that sleeps, in a group of processes of its own.
+
+    Gives the process of mlgit, the one of the command, and the work tree.
+    """
+    said = tmp_path / "said"
+    (repo / "train.py").write_text(SLEEPY)
+    env = {**os.environ, "SAID": str(said), "NAP": "0"}
+    subprocess.run([sys.executable, "train.py"], check=True, env=env)
+    said.unlink()
     process = subprocess.Popen(
         [sys.executable, "-m", "mlgit", "reproduce", "slow", "--env", "current"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**env, "NAP": "600"},
     )
-    # The nap's file is no input, so the command waits for it in vain and fails at once
-    # unless it is there; a terminal's Ctrl-C reaches the whole group.
-    time.sleep(0.5)
-    os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=60)
-    assert process.returncode != 0
+    end = time.monotonic() + 60
+    while not (said.exists() and " " in said.read_text()):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    pid, folder = said.read_text().split(" ", 1)
+    try:
+        yield process, int(pid), Path(folder)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def ended(pid: int) -> bool:
+    """Waits for a process that is nobody's child to end."""
+    for _ in range(500):
+        try:
+            if "State:\tZ" in Path(f"/proc/{pid}/status").read_text():
+                return True
+        except OSError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_ctrl_c_ends_the_command_and_leaves_no_work_tree(repo: Path, tmp_path: Path) -> None:
+    with sleeping(repo, tmp_path) as (process, command, folder):
+        assert folder.name == "code" and folder.is_dir()
+        os.killpg(process.pid, signal.SIGINT)  # a terminal's Ctrl-C reaches the whole group
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 130 and "Stopped." in output
+        assert ended(command)
+        assert not folder.parent.exists()
+        assert git("worktree", "list").count("\n") == 1
+    assert mlgit.runs()[0].status == "interrupted"
+
+
+def test_a_signal_to_mlgit_alone_ends_the_command_too(repo: Path, tmp_path: Path) -> None:
+    with sleeping(repo, tmp_path) as (process, command, folder):
+        os.kill(process.pid, signal.SIGINT)
+        process.communicate(timeout=60)
+        assert process.returncode == 130 and ended(command) and not folder.parent.exists()
+
+
+def test_what_a_killed_reproduction_left_is_swept(repo: Path, tmp_path: Path) -> None:
+    with sleeping(repo, tmp_path) as (process, command, folder):
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert worktrees.abandoned(open_repository()) == []  # the command goes on there
+        assert reproduce("slow", NAP="0", SAID=os.devnull)["same"] and folder.is_dir()
+        os.kill(command, signal.SIGKILL)
+        assert ended(command)
+    assert worktrees.abandoned(open_repository()) == [folder]
+    (told,) = json.loads(mlgit_("doctor", "--json").stdout).values()
+    assert f"a killed 'mlgit reproduce' left the work tree {folder}" in [
+        each["what"] for each in told
+    ]
+    done = mlgit_("gc", "--dry-run")
+    assert "1 work tree of a killed reproduce" in done.stderr and folder.is_dir()
+    assert reproduce("slow", NAP="0", SAID=os.devnull)["same"]
+    assert not folder.parent.exists()
     assert git("worktree", "list").count("\n") == 1
+
+
+def test_gc_removes_a_work_tree_that_nobody_works_in(repo: Path) -> None:
+    above = Path(tempfile.mkdtemp(prefix="mlgit-reproduce-"))
+    (above / "owner").touch()
+    git("worktree", "add", "--quiet", "--detach", above / "code")
+    other = Path(tempfile.mkdtemp(prefix="mlgit-reproduce-"))  # of an earlier mlgit, or a person
+    git("worktree", "add", "--quiet", "--detach", other / "code")
+    mlgit_("gc", "--yes")
+    assert not above.exists() and (other / "code").is_dir()
+    git("worktree", "remove", other / "code")
+    other.rmdir()
+
+
+@pytest.mark.parametrize("layout", ["flat", "src"])
+def test_an_editable_install_is_imported_as_it_was(repo: Path, tmp_path: Path, layout: str) -> None:
+    """Of the user's own package; setuptools makes a finder for one layout, a path for the other."""
+    package = repo / ("src/own" if layout == "src" else "own")
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("VALUE = 1\n")
+    where = "where = ['src']" if layout == "src" else "include = ['own']"
+    (repo / "pyproject.toml").write_text(
+        "[build-system]\nrequires = ['setuptools']\nbuild-backend = 'setuptools.build_meta'\n"
+        "[project]\nname = 'own'\nversion = '1'\n"
+        f"[tool.setuptools.packages.find]\n{where}\n"
+    )
+    (repo / "scripts").mkdir()
+    (repo / "scripts/go.py").write_text(
+        "import mlgit, own\nwith mlgit.start_run('exp', 'one'): mlgit.log_metric('m', own.VALUE)\n"
+    )
+    (repo / ".gitignore").write_text("build\n*.egg-info\n")
+    python = tmp_path / "venv/bin/python"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    (site,) = (tmp_path / "venv/lib").glob("python*/site-packages")
+    (site / "ours.pth").write_text(
+        "".join(f"{place}\n" for place in sys.path if place.endswith("site-packages"))
+    )
+    install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--editable", repo]
+    if subprocess.run(install, cwd=tmp_path, timeout=300).returncode:
+        reason = "this test builds a package: it needs an index that pip can reach"
+        pytest.fail(reason) if ON_CI else pytest.skip(reason)
+    git("add", ".")
+    git("commit", "--quiet", "--message", "a package")
+    env = {**os.environ, "PYTHONPATH": str(Path(mlgit.__file__).parent.parent)}
+    subprocess.run([python, "scripts/go.py"], check=True, env=env)
+    (package / "__init__.py").write_text("VALUE = 2\n")
+    again = [python, "-m", "mlgit", "reproduce", "one", "--env", "current", "--json"]
+    done = subprocess.run(again, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["mlgit.reproduce/v1"]["notes"] == []
+    assert mlgit.runs()[0].metrics == {"m": 1}
+
+
+def test_one_environment_is_made_once_by_two_at_once(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = (
+        "import sys\nfrom mlgit.ledger import open_repository\n"
+        "from mlgit.projects import environment\n"
+        "made = environment.build(open_repository(), 'cd' * 32, {'packages': {}}, print)\n"
+        "print(made.python)\n"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=120)[0] for process in started]
+    assert sum("making an environment" in each for each in said) == 1
+    (python,) = {each.splitlines()[-1] for each in said}
+    assert subprocess.run([python, "-c", "import mlgit"], env={}).returncode == 0
 
 
 def trained(repo: Path, script: str, *args: str, **env: str) -> None:

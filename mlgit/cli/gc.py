@@ -30,17 +30,26 @@ Nothing on a remote is touched. Git's own objects are git's: git gc.""",
 def gc_command(ctx: click.Context, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Drop data on this machine that no run needs."""
     waste = gc.find(repository())
-    found = len(waste.objects) + len(waste.files)
+    count = len(waste.objects) + len(waste.files)
+    found = count + len(waste.trees)
     if not found and not as_json:
         click.echo("There is nothing to drop.", err=True)
     elif not as_json:
-        told = f"{output.counted(found, 'file')}, {output.size(waste.size)}"
+        told = f"{output.counted(count, 'file')}, {output.size(waste.size)}"
+        if waste.trees:
+            told += f", {output.counted(len(waste.trees), 'work tree')} of a killed reproduce"
         click.echo(f"{'Would drop' if dry_run else 'To drop'}: {told}.", err=True)
     agreed = not dry_run and (yes or not found or _agreed())
     dropped = gc.drop(repository(), waste) if agreed and found else 0
     if as_json:
         files = {str(path): size for path, size in waste.files.items()}
-        content = {"objects": waste.objects, "files": files, "size": waste.size}
+        trees = [str(path) for path in waste.trees]
+        content = {
+            "objects": waste.objects,
+            "files": files,
+            "size": waste.size,
+            "work_trees": trees,
+        }
         output.envelope("gc", {**content, "dropped": agreed})
     elif agreed and found:
         click.echo(f"Dropped {output.size(dropped)}.")

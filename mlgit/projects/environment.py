@@ -6,12 +6,14 @@ up for. Every package is named with its version, so nothing is resolved.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +38,37 @@ def current() -> Environment:
     return Environment(Path(sys.executable), [])
 
 
+def editable(python: Path, root: Path) -> list[str]:
+    """Returns the folders below `root` from which an interpreter imports what is installed.
+
+    They stand in `.pth` files, or in the finder that setuptools makes for a package. On
+    PYTHONPATH folders win over both.
+    """
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [str(python), "-c", _PLACES], env=env, cwd="/", capture_output=True, text=True, check=False
+    )
+    places = dict.fromkeys(os.path.realpath(place) for place in done.stdout.split("\0") if place)
+    return [
+        place
+        for place in places
+        if Path(place).is_relative_to(root)
+        and not _INSTALLED.search(place)
+        and Path(place).is_dir()
+    ]
+
+
+_INSTALLED = re.compile(r"/(site|dist)-packages(/|$)|/lib/python3[^/]*(/|$)|\.zip$")
+_PLACES = """\
+import os, sys
+found = sys.path[1:]
+for name, module in [*sys.modules.items()]:
+    if name.startswith("__editable__"):
+        found += map(os.path.dirname, getattr(module, "MAPPING", {}).values())
+print(*found, sep="\\0", end="")
+"""
+
+
 def build(
     repository: Repository,
     digest: str,
@@ -51,28 +84,54 @@ def build(
         WriteFailed: it cannot be made at all.
     """
     folder = repository.state / "environments" / digest[:16]
-    python = folder / "bin" / "python"
-    wanted = _wanted(recorded)
     version = str(recorded.get("python", {}).get("version") or "")
     notes = _python_note(version)
-    if (folder / _DONE).is_file() and python.exists():
-        left_out = (folder / _DONE).read_text("utf-8").split("\n")
-        return Environment(python, notes + [line for line in left_out if line])
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(folder.with_suffix(".lock"), say):
+            lines = _present(folder)
+            if lines is None:
+                lines = _build(folder, version, _wanted(recorded), say)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise WriteFailed(
+            f"no environment can be made: {_reason(error)}", "use this one: --env current"
+        ) from error
+    return Environment(folder / "bin" / "python", notes + lines)
+
+
+@contextlib.contextmanager
+def _alone(lock: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Waits until nobody else makes the same environment."""
+    with lock.open("a") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for the environment that somebody else is making")
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def _present(folder: Path) -> list[str] | None:
+    """Returns the notes of an environment that was made to the end; None if there is none."""
+    if not (folder / _DONE).is_file() or not (folder / "bin" / "python").exists():
+        return None
+    return [line for line in (folder / _DONE).read_text("utf-8").split("\n") if line]
+
+
+def _build(folder: Path, version: str, wanted: list[str], say: Callable[[str], None]) -> list[str]:
     say(f"making an environment with {len(wanted)} packages (kept for the next time)")
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
         _make(folder, version)
+        python = folder / "bin" / "python"
         failed = _install(python, wanted)
         _bring_mlgit(python)
         lines = [f"{each} cannot be installed, and is left out" for each in failed]
         (folder / _DONE).write_text("\n".join(lines), "utf-8")
-    except (OSError, subprocess.CalledProcessError) as error:
+    except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
-        raise WriteFailed(
-            f"no environment can be made: {_reason(error)}", "use this one: --env current"
-        ) from error
-    return Environment(python, notes + lines)
+        raise
+    return lines
 
 
 def _wanted(recorded: Mapping[str, Any]) -> list[str]:

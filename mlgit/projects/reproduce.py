@@ -57,7 +57,7 @@ def reproduce(
     """
     commit, command = _code(ledger, run), command_of(run)
     notes: list[str] = []
-    with worktree.at(ledger.repository, commit, kept) as folder:
+    with worktree.at(ledger.repository, commit, kept) as (folder, owner):
         say(f"code {commit[:12]} in {folder}")
         notes += _left_out(run, folder)
         placed, told = worktree.place_data(ledger, run, folder, progress)
@@ -75,8 +75,9 @@ def reproduce(
         where = folder / (run.source.cwd or ".")
         say(f"$ python {' '.join(command)}")
         begun = names.new_id()
-        env = _variables(python.python, run.id, ledger.repository.work_tree, folder)
-        code = _execute(python.python, command, where, env)
+        env, told = _variables(python.python, run.id, ledger.repository.work_tree, folder)
+        notes += told
+        code = _execute(python.python, command, where, env, owner)
     again = _corresponding(ledger, run, begun)
     if code and not (again and again.status == run.status == "failed"):
         also = f"; it is recorded as {again.id}" if again else ""
@@ -146,22 +147,32 @@ def _with_home(argument: str) -> str:
     return re.sub(r"(^|[=:,])~(?=/|$)", lambda m: m[1] + os.path.expanduser("~"), argument)
 
 
-def _variables(python: Path, origin: str, root: Path | None, folder: Path) -> dict[str, str]:
-    """Returns the environment variables for the command."""
+def _variables(
+    python: Path, origin: str, root: Path | None, folder: Path
+) -> tuple[dict[str, str], list[str]]:
+    """Returns the environment variables for the command, and notes."""
     kept = {
         key: value
         for key, value in os.environ.items()
         # What git sets for its own children would lead to the user's work tree.
         if key not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "PYTHONHOME")
     }
+    notes: list[str] = []
     if python != Path(sys.executable):
         kept.pop("PYTHONPATH", None)
         kept["VIRTUAL_ENV"] = str(python.parent.parent)
-    elif root and "PYTHONPATH" in kept:
-        places = kept["PYTHONPATH"].split(os.pathsep)
-        kept["PYTHONPATH"] = os.pathsep.join(_moved(place, root, folder) for place in places)
+    elif root:
+        given = [place for place in kept.get("PYTHONPATH", "").split(os.pathsep) if place]
+        places = [_moved(place, root, folder) for place in given]
+        for place in environment.editable(python, root):
+            if (moved := _moved(place, root, folder)) != place:
+                places.append(moved)
+            else:
+                notes.append(f"what is installed from {place} is imported as it is there today")
+        if places:
+            kept["PYTHONPATH"] = os.pathsep.join(places)
     path = os.pathsep.join([str(python.parent), kept.get("PATH", "")])
-    return {**kept, "PATH": path, ORIGIN_VARIABLE: origin}
+    return {**kept, "PATH": path, ORIGIN_VARIABLE: origin}, notes
 
 
 def _moved(place: str, root: Path, folder: Path) -> str:
@@ -173,11 +184,16 @@ def _moved(place: str, root: Path, folder: Path) -> str:
     return str(moved) if moved.is_dir() else place
 
 
-def _execute(python: Path, command: list[str], where: Path, env: dict[str, str]) -> int:
+def _execute(
+    python: Path, command: list[str], where: Path, env: dict[str, str], owner: int | None
+) -> int:
     if not where.is_dir():
         raise NotFound(f"the folder {where.name} in which the command was given is not in the code")
     stderr = 2  # the descriptor: ours may have been replaced
-    process = subprocess.Popen([str(python), *command], cwd=where, env=env, stdout=stderr)
+    shared = [] if owner is None else [owner]
+    process = subprocess.Popen(
+        [str(python), *command], cwd=where, env=env, stdout=stderr, pass_fds=shared
+    )
     try:
         return process.wait()
     except BaseException:

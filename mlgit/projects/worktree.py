@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,14 +13,17 @@ from mlgit.data import checkout, dvc_repo, ingest, store
 from mlgit.data.state import open_state
 from mlgit.data.traffic import Progress
 from mlgit.errors import Invalid, MlgitError, NotFound, WriteFailed
-from mlgit.ledger import Ledger
+from mlgit.ledger import Ledger, worktrees
 from mlgit.ledger.repository import GitFailed, Repository
+from mlgit.ledger.worktrees import Place
 from mlgit.records import Pointer, Run
 
 
 @contextlib.contextmanager
-def at(repository: Repository, commit: str, kept: Path | None) -> Iterator[Path]:
+def at(repository: Repository, commit: str, kept: Path | None) -> Iterator[Place]:
     """Gives a work tree at a commit, and removes it afterwards unless it is to be `kept`.
+
+    Those that killed processes have left are removed first.
 
     Raises:
         Invalid: something is at the path to keep it at.
@@ -29,31 +31,33 @@ def at(repository: Repository, commit: str, kept: Path | None) -> Iterator[Path]
     """
     if kept is not None and os.path.lexists(kept):
         raise Invalid(f"{kept} is there already", "name a new folder")
-    above = None if kept else Path(tempfile.mkdtemp(prefix="mlgit-reproduce-"))
-    folder = kept.absolute() if kept else Path(str(above), "code")
+    for left in worktrees.abandoned(repository):
+        worktrees.remove(repository, left)
+    if kept is not None:
+        _make(repository, kept.absolute(), commit)
+        yield Place(kept.absolute(), None)
+        return
+    with worktrees.temporary(repository) as place:
+        _make(repository, place.folder, commit)
+        yield place
+
+
+def _make(repository: Repository, folder: Path, commit: str) -> None:
     # The user's hooks are about the user's work trees.
     options = ("-c", f"core.hooksPath={os.devnull}", "-c", "advice.detachedHead=false")
     try:
-        try:
-            repository.git(
-                *options, "worktree", "add", "--detach", "--no-checkout", str(folder), commit
-            )
-            # Told where everything lies: GIT_INDEX_FILE and its like may be set to the user's.
-            own = _git_dir(folder)
-            env = {"GIT_DIR": own, "GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": f"{own}/index"}
-            whole = ("-c", "core.sparseCheckout=false")
-            repository.git(*options, *whole, "read-tree", "--reset", "-u", commit, env=env)
-        except GitFailed as error:
-            raise WriteFailed(
-                f"git cannot make a work tree at {commit[:12]}: {error.stderr.strip()[-300:]}"
-            ) from error
-        yield folder
-    finally:
-        if above is not None:
-            # Not `worktree prune`: it would forget those of the user on a disk that is away.
-            with contextlib.suppress(GitFailed):
-                repository.git("worktree", "remove", "--force", "--force", str(folder))
-            shutil.rmtree(above, ignore_errors=True)
+        repository.git(
+            *options, "worktree", "add", "--detach", "--no-checkout", str(folder), commit
+        )
+        # Told where everything lies: GIT_INDEX_FILE and its like may be set to the user's.
+        own = _git_dir(folder)
+        env = {"GIT_DIR": own, "GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": f"{own}/index"}
+        whole = ("-c", "core.sparseCheckout=false")
+        repository.git(*options, *whole, "read-tree", "--reset", "-u", commit, env=env)
+    except GitFailed as error:
+        raise WriteFailed(
+            f"git cannot make a work tree at {commit[:12]}: {error.stderr.strip()[-300:]}"
+        ) from error
 
 
 def _git_dir(folder: Path) -> str:

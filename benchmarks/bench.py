@@ -71,6 +71,22 @@ class Bench:
             raise Failed(f"{Path(command[0]).name} ended with {done.returncode}: {reason}")
         return seconds
 
+    @contextlib.contextmanager
+    def server(self, *command: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+        """Starts a server; ends it, and whatever it started, with the block."""
+        with self._errors.open("ab") as errors:
+            process = psutil.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
+            )
+        try:
+            yield process
+        finally:
+            every = [*process.children(recursive=True), process]
+            for each in every:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
+            psutil.wait_procs(every, timeout=10)
+
     def last_error(self) -> str:
         """Returns the end of what the measured processes wrote to stderr."""
         text = self._errors.read_text(errors="replace") if self._errors.exists() else ""

@@ -26,6 +26,8 @@ A_DAY = 300
 A_COMMIT = 2000
 SOURCES = 200  # files of code in the repository
 MONTHS = {f"data/2021-{month:02}.csv": b"month,%d\n" % month * 500 for month in range(1, 13)}
+PLAIN, DATA, CURVES = "plain", "data", "curves"
+CURVES_A_RUN, POINTS = 10, 300
 HOLDOUT, HELD = "data/holdout.csv", b"month,2022\n" * 500
 
 
@@ -58,16 +60,16 @@ def contents(number: int) -> Contents:
     )
 
 
-def make(place: Path, runs: int, data: bool = False) -> Path:
+def make(place: Path, runs: int, kind: str = PLAIN) -> Path:
     """Makes a repository with some code and a ledger of so many runs; returns its place.
 
-    With `data` each run read one of the `MONTHS`, and the HOLDOUT, and made a model. They are
-    pointers: the bytes are nowhere.
+    Of the kind DATA each run read one of the `MONTHS`, and the HOLDOUT, and made a model. They
+    are pointers: the bytes are nowhere. Of the kind CURVES each has so many, of POINTS each.
     """
     now = time.time()
     today = min(A_DAY, runs)
     if runs > today:
-        shutil.copytree(_packed(runs - today, data), place, symlinks=True)
+        shutil.copytree(_packed(runs - today, kind), place, symlinks=True)
     else:
         place.mkdir(parents=True)
         git(place, "init", "--quiet")
@@ -75,8 +77,13 @@ def make(place: Path, runs: int, data: bool = False) -> Path:
     if today:
         midnight = now - now % 86400
         moments = [midnight + (now - midnight) * part / today for part in range(today)]
-        _append(place, enumerate(moments, runs - today), data)
+        _append(place, enumerate(moments, runs - today), kind)
     return place
+
+
+def add(place: Path, number: int, kind: str = PLAIN) -> None:
+    """Appends one more run, of this moment."""
+    _append(place, [(number, time.time())], kind)
 
 
 def _write_code(place: Path) -> None:
@@ -89,9 +96,9 @@ def _write_code(place: Path) -> None:
     git(place, "commit", "--quiet", "--message", "code")
 
 
-def _packed(runs: int, data: bool) -> Path:
+def _packed(runs: int, kind: str) -> Path:
     """Returns a repository of so many runs, the last of them yesterday's; made once."""
-    name = f"ledger-{runs}-data" if data else f"ledger-{runs}-plain"
+    name = f"ledger-{runs}-{kind}"
     place = CACHE / f"{name}-{_version()}"
     if place.exists():
         return place
@@ -103,7 +110,7 @@ def _packed(runs: int, data: bool) -> Path:
     git(beside, "config", "gc.auto", "0")
     midnight = time.time() // 86400 * 86400
     moments = (midnight - (runs - number) * 86400 / A_DAY for number in range(runs))
-    _append(beside, enumerate(moments), data)
+    _append(beside, enumerate(moments), kind)
     git(beside, "gc", "--quiet")
     git(beside, "config", "--unset", "gc.auto")
     beside.rename(place)
@@ -117,12 +124,12 @@ def _version() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:10]
 
 
-def _append(place: Path, moments: Iterable[tuple[int, float]], data: bool) -> None:
+def _append(place: Path, moments: Iterable[tuple[int, float]], kind: str) -> None:
     repository = open_repository(place)
     files: dict[str, bytes] = {}
     count = 0
     for count, (number, moment) in enumerate(moments, 1):
-        files.update(_files(number, moment, repository.person, data))
+        files.update(_files(number, moment, repository.person, kind))
         if not count % A_COMMIT:
             append(repository, files, f"{A_COMMIT} runs\n")
             files = {}
@@ -131,11 +138,13 @@ def _append(place: Path, moments: Iterable[tuple[int, float]], data: bool) -> No
 
 
 def _files(
-    number: int, moment: float, by: records.Person, data: bool
+    number: int, moment: float, by: records.Person, kind: str
 ) -> Iterator[tuple[str, bytes]]:
     """Yields the files of one run, by their paths on the branch."""
     logged = contents(number)
     points = {key: records.Points([0], [61_250], [value]) for key, value in logged.metrics.items()}
+    if kind == CURVES:
+        points |= _curves(number)
     run = records.Run(
         id=names.new_id(int(moment * 1000)),
         experiment=logged.experiment,
@@ -150,11 +159,24 @@ def _files(
         source=records.Source(
             commit=hashlib.sha1(b"%d" % (number // 20)).hexdigest(), branch="main", entry="train.py"
         ),
-        inputs=_inputs(number) if data else [],
-        outputs=[_pointer("model", b"model %d" % number, kind="model")] if data else [],
+        inputs=_inputs(number) if kind == DATA else [],
+        outputs=[_pointer("model", b"model %d" % number, kind="model")] if kind == DATA else [],
     )
     yield names.run_file(run.id, names.RUN_FILE), records.dump_run(run)
     yield names.run_file(run.id, names.METRICS_FILE), history.dump(points)
+
+
+def _curves(number: int) -> dict[str, records.Points]:
+    """Returns losses that fall, each with a noise of its own; what a training of an hour logs."""
+    noise = random.Random(number)
+    found = {}
+    for curve in range(CURVES_A_RUN):
+        start, speed = noise.uniform(1, 4), noise.uniform(0.002, 0.02)
+        values = [start / (1 + speed * step) + noise.gauss(0, 0.02) for step in range(POINTS)]
+        steps = list(range(POINTS))
+        times = [12_000 * step + noise.randint(0, 900) for step in steps]
+        found[f"loss/{curve}"] = records.Points(steps, times, values)
+    return found
 
 
 def _inputs(number: int) -> list[records.Pointer]:

@@ -9,6 +9,7 @@ from rows import (
     proof,
     saving,
     searching,
+    site,
     storing,
     writing,
 )
@@ -24,4 +25,5 @@ ROWS = {
     "data": data,
     "proof": proof,
     "fetch": fetching,
+    "site": site,
 }

@@ -15,7 +15,7 @@ RUNS = 10_000
 
 def rows(bench: Bench) -> Iterator[Line]:
     bench.say(f"a ledger of {RUNS:,} runs with data")
-    place = ledgers.make(bench.folder("lineage"), RUNS, data=True)
+    place = ledgers.make(bench.folder("lineage"), RUNS, ledgers.DATA)
     contents = ledgers.MONTHS | {ledgers.HOLDOUT: ledgers.HELD}
     for path, content in contents.items():
         (place / path).parent.mkdir(exist_ok=True)

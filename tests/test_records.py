@@ -215,6 +215,9 @@ def test_json_has_no_word_for_this(value: Any) -> None:
         (b'{"a": NaN}', "NaN is not JSON"),
         (b'{"a": -Infinity}', "-Infinity is not JSON"),
         (b'{"a": 1e999}', "too large"),
+        (b'{"a":-1.5E+0400}', "too large"),
+        (b'{"a":[1,' + b"9" * 300 + b".0e99]}", "too large"),
+        (b'{"a": ' + b"9" * 309 + b".5}", "too large"),
         (b'{"a": ' + b"1" * 5000 + b"}", "damaged"),
         (b'{"a": "\\ud83d"}', "damaged"),  # half a character
         (b'{"\\uDE00": 1}', "damaged"),

@@ -79,7 +79,8 @@ def parse(data: bytes, what: str) -> dict[str, Any]:
             numbers beyond a double, deeper than 64.
     """
     try:
-        value = _decoder.decode(data.decode())
+        decoder = _careful if _PERHAPS_HUGE.search(data) else _decoder
+        value = decoder.decode(data.decode())
         if _HALF_CHARACTER.search(data):
             _dumps(value).encode()
     except RecursionError:
@@ -88,7 +89,8 @@ def parse(data: bytes, what: str) -> dict[str, Any]:
         raise Unreadable(f"{what} is damaged: {error}") from error
     if not isinstance(value, dict):
         raise Unreadable(f"{what} is damaged: not a JSON object")
-    if _deeper_than(value, DEPTH_LIMIT):
+    opening = data.count(b"[") + data.count(b"{")
+    if opening > DEPTH_LIMIT and _deeper_than(value, DEPTH_LIMIT):
         raise Unreadable(f"{what} is nested deeper than {DEPTH_LIMIT}")
     return value
 
@@ -112,9 +114,12 @@ def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is not JSON")
 
 
-_decoder = json.JSONDecoder(
+_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+# Looks at each number, which takes twice as long: only where one may be beyond a double.
+_careful = json.JSONDecoder(
     object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant
 )
+_PERHAPS_HUGE = re.compile(rb"[eE]\+?\d{3}|[\s\[,:-]\d{200}")
 _HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")  # perhaps; two halves make a whole
 
 

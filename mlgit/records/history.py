@@ -105,7 +105,7 @@ def from_columns(columns: Any, what: str = "a history") -> Points:
     if not len(step) == len(time) == len(value) > 0:
         raise Unreadable(f"{what} is damaged: a metric's columns differ in length")
     for column in (step, time):
-        if not all(type(number) is int for number in column) or max(map(abs, column)) > BIG:
+        if {*map(type, column)} != {int} or max(column) > BIG or min(column) < -BIG:
             raise Unreadable(f"{what} is damaged: a step or time is not an integer up to 2**53")
     try:
         numbers = [unpack_number(item) for item in value]

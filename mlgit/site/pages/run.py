@@ -17,18 +17,23 @@ from mlgit.ledger.index import flat_params
 from mlgit.ledger.pointers import identity
 from mlgit.ledger.walk import Problem
 from mlgit.query import PARTS
-from mlgit.records import Fact, Metric, Pointer, Points, Run
-from mlgit.records.history import reduce
+from mlgit.records import Fact, History, Metric, Pointer, Points, Run
 from mlgit.saved import SYSTEM
-from mlgit.site import goals, markdown, neighbours, patch, previews, svg, tables, urls
+from mlgit.site import (
+    curves,
+    goals,
+    markdown,
+    neighbours,
+    patch,
+    previews,
+    svg,
+    tables,
+    urls,
+)
 from mlgit.site.gather import Site
 from mlgit.site.pages import common, registered
 from mlgit.site.whole import Source, Whole
 from mlgit.site.write import Unit
-
-CURVE_POINTS = 250  # of one curve in the data; fewer where there are many curves
-ALL_POINTS = 3000
-_CURVE_DIGITS = 7  # of a point in the data; the whole number is in the ledger
 
 
 def units(site: Site, source: Source) -> Iterator[Unit]:
@@ -109,11 +114,10 @@ def _files(
         content = _environment(whole.environment)
         name = f"environment/{run.environment}"
         yield urls.environment_data(run.environment), common.script(name, content)
-    yield (
-        urls.run_data(run.id),
-        common.script(f"run/{run.id}", _data(whole, around, site.deleted[row])),
-    )
-    context = _context(site, source, whole, around, shown)
+    few = curves.reduced(whole.history)
+    content = _data(whole, around, few, site.deleted[row])
+    yield urls.run_data(run.id), common.script(f"run/{run.id}", content)
+    context = _context(site, source, whole, around, shown, few)
     context["deleted"] = site.deleted[row]
     context["picture"] = view.draw()
     yield common.page(site, "run.html", url, run.name or run.id[:10], **context)
@@ -131,14 +135,18 @@ class MetricRow(NamedTuple):
     metric: Metric
     picture: Markup
     extent: tuple[str, str, str, str]
-    reduced: bool
 
 
 def _context(
-    site: Site, source: Source, whole: Whole, around: Around, shown: list[previews.Preview]
+    site: Site,
+    source: Source,
+    whole: Whole,
+    around: Around,
+    shown: list[previews.Preview],
+    few: History,
 ) -> dict[str, Any]:
     run = whole.run
-    here = [_metric(key, whole) for key in run.metrics]
+    here = [_metric(key, metric, few.get(key)) for key, metric in run.metrics.items()]
     mine = [metric for metric in here if not metric.key.startswith(SYSTEM)]
     code = source.patch(run)
     console = whole.files.get(names.CONSOLE_FILE)
@@ -177,12 +185,10 @@ def _inner(value: Any) -> bool:
     return isinstance(value, dict) and bool(value)
 
 
-def _metric(key: str, whole: Whole) -> MetricRow:
-    metric = whole.run.metrics[key]
-    points = whole.history.get(key)
-    if points is None or len(points) < 2:
-        return MetricRow(key, metric, Markup(""), ("", "", "", ""), False)
-    return MetricRow(key, metric, svg.curve(points), svg.extent(points), points.reduced)
+def _metric(key: str, metric: Metric, few: Points | None) -> MetricRow:
+    if few is None:
+        return MetricRow(key, metric, Markup(""), ("", "", "", ""))
+    return MetricRow(key, metric, svg.curve(few), svg.extent(few))
 
 
 def _command(run: Run) -> str | None:
@@ -250,7 +256,7 @@ def _told(fact: Fact) -> Told:
 # --- what scripts read -------------------------------------------------------------------
 
 
-def _data(whole: Whole, around: Around, deleted: bool) -> bytes:
+def _data(whole: Whole, around: Around, few: History, deleted: bool) -> bytes:
     run = whole.run
     return msgspec.json.encode(
         {
@@ -282,7 +288,7 @@ def _data(whole: Whole, around: Around, deleted: bool) -> bytes:
             "arguments": _distinct(" ".join(run.source.argv) or None),
             "command": _command(run),
             "environment": run.environment if whole.environment is not None else None,
-            "curves": _curves(whole),
+            "curves": {key: curves.encode(points) for key, points in few.items()},
         }
     )
 
@@ -300,37 +306,6 @@ def _distinct(value: Any) -> Any:
 
 def _pointer(pointer: Pointer) -> list[Any]:
     return [pointer.name or pointer.path, pointer.path, pointer.md5 or pointer.url, pointer.size]
-
-
-def _curves(whole: Whole) -> dict[str, Any]:
-    curves = {key: points for key, points in whole.history.items() if len(points) > 1}
-    most = max(64, min(CURVE_POINTS, ALL_POINTS // max(len(curves), 1))) // 2 * 2
-    few = reduce(curves, most)
-    return {key: _columns(points, len(points) < len(curves[key])) for key, points in few.items()}
-
-
-def _columns(points: Points, reduced: bool) -> dict[str, Any]:
-    """Returns a curve: steps and milliseconds as a first value and differences."""
-    found: dict[str, Any] = {
-        "s": _differences(list(points.step)),
-        "t": _differences(list(points.time)),
-        "v": [tables.encode(_brief(value)) for value in points.value],
-    }
-    if reduced or points.reduced:
-        found["reduced"] = True
-    return found
-
-
-def _differences(numbers: list[int]) -> list[int]:
-    """Returns the first number and what each next one adds; if that is always the same, once."""
-    steps = [after - before for before, after in pairwise(numbers)]
-    if steps and all(step == steps[0] for step in steps):
-        return [numbers[0], steps[0]]
-    return [numbers[0], *steps]
-
-
-def _brief(value: float) -> float:
-    return float(f"{value:.{_CURVE_DIGITS}g}") if isinstance(value, float) else value
 
 
 def _environment(environment: dict[str, Any]) -> bytes:

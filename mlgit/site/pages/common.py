@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from mlgit.ledger.pointers import identity
+from mlgit.records import Pointer
 from mlgit.site import render, resources, urls
 from mlgit.site.gather import Site
 
@@ -40,6 +42,12 @@ def run_url(site: Site, text: str) -> str | None:
     """Returns where the run with this id, or beginning of one, is from a page in a folder."""
     row = site.find(text)
     return None if row is None else f"../{urls.run(site.table.ids[row])}"
+
+
+def data_url(site: Site, pointer: Pointer) -> str | None:
+    """Returns the page of a content, if it has one: what a run used has."""
+    content = site.flow.contents.get(identity(pointer) or "")
+    return urls.dataset(content.hash) if content and content.is_dataset else None
 
 
 class RunLink(NamedTuple):

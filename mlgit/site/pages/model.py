@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from mlgit.records import Run
+from mlgit.records import Pointer, Run
 from mlgit.registry import Model, Version
 from mlgit.site import markdown, svg_timeline, urls
 from mlgit.site.gather import Site
@@ -43,17 +43,21 @@ class VersionRow(NamedTuple):
     link: registered.VersionLink
     run: common.RunLink | None
     record: Run | None
+    inputs: list[tuple[Pointer, str | None]]
+    """Of the run, with the pages of the data."""
     signature: str | None
 
 
 def row_of(site: Site, source: Source, model: Model, version: Version) -> VersionRow:
     row = site.find(version.run) if version.run else None
     event = registered.register_event(model, version)
+    record = None if row is None else source.run(site.folders[row])
     return VersionRow(
         version=version,
         link=registered.link(model, version),
         run=None if row is None else common.link(site, row),
-        record=None if row is None else source.run(site.folders[row]),
+        record=record,
+        inputs=[(each, common.data_url(site, each)) for each in record.inputs] if record else [],
         signature=event.signature if event else None,
     )
 

@@ -14,7 +14,6 @@ from markupsafe import Markup
 
 from mlgit import names, query
 from mlgit.ledger.index import flat_params
-from mlgit.ledger.pointers import identity
 from mlgit.ledger.walk import Problem
 from mlgit.query import PARTS
 from mlgit.records import Fact, History, Metric, Pointer, Points, Run
@@ -159,7 +158,7 @@ def _context(
         "curves": [metric for metric in mine if metric.picture],
         "system": [metric for metric in here if metric.key.startswith(SYSTEM)],
         "note": markdown.to_html(run.note, to_run) if run.note else None,
-        "inputs": [(pointer, _page(site, identity(pointer))) for pointer in run.inputs],
+        "inputs": [(pointer, common.data_url(site, pointer)) for pointer in run.inputs],
         "artifacts": shown,
         "code": patch.parse(code.text) if code else None,
         "code_cut": bool(code and code.cut),
@@ -173,12 +172,6 @@ def _context(
         "data_url": urls.run_data(run.id),
         "folder": names.run_folder(run.id),
     }
-
-
-def _page(site: Site, key: str | None) -> str | None:
-    """Returns the page of a content, if it has one: what a run used has."""
-    content = site.flow.contents.get(key or "")
-    return urls.dataset(content.hash) if content and content.is_dataset else None
 
 
 def _inner(value: Any) -> bool:

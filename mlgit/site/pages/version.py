@@ -4,62 +4,67 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlgit.registry import Event, Model, Version
 from mlgit.registry.history import Span, spans
-from mlgit.site import markdown, urls
+from mlgit.site import markdown, neighbours, urls
 from mlgit.site.gather import Site
 from mlgit.site.pages import common, registered
 from mlgit.site.pages.model import HISTORY, row_of
 from mlgit.site.whole import Source
 from mlgit.site.write import Unit
 
-Around = tuple[Version | None, Version | None]
-"""The version before and the one after."""
+
+class Life(NamedTuple):
+    """What the page of a version says, but for what its run does."""
+
+    model: Model
+    version: Version
+    older: Version | None
+    newer: Version | None
+    events: list[Event]
+    spans: list[Span]
+    view: neighbours.View
 
 
 def units(site: Site, source: Source) -> Iterator[Unit]:
     """Yields a unit for every version, withdrawn ones too."""
     for model in site.models:
-        older = {new.version: old for new, old in pairwise(model.versions)}
-        newer = {old.version: new for new, old in pairwise(model.versions)}
-        held: dict[str, list[Span]] = {}
-        for span in spans(model):
-            held.setdefault(span.version, []).append(span)
-        events = _events(model)
-        for version in model.versions:
-            around = older.get(version.version), newer.get(version.version)
-            mine = held.get(version.version, [])
-            told = events[version.version]
-            key = common.key("version", *_inputs(site, model, version, around, told, mine))
-            make = partial(_files, site, source, model, version, around, told, mine)
-            yield Unit(f"version/{model.name}/{version.version}", key, make)
+        for life in _lives(site, model):
+            key = common.key("version", *_inputs(site, life))
+            name = f"version/{model.name}/{life.version.version}"
+            yield Unit(name, key, partial(_files, site, source, life))
 
 
-def _inputs(
-    site: Site,
-    model: Model,
-    version: Version,
-    around: Around,
-    told: list[Event],
-    mine: list[Span],
-) -> list[Any]:
+def _lives(site: Site, model: Model) -> Iterator[Life]:
+    held: dict[str, list[Span]] = {}
+    for span in spans(model):
+        held.setdefault(span.version, []).append(span)
+    events = _events(model)
+    around = [None, *model.versions, None]
+    for newer, version, older in zip(around, model.versions, around[2:], strict=False):
+        view = neighbours.of_version(site, model, version)
+        number = version.version
+        yield Life(model, version, older, newer, events[number], held.get(number, []), view)
+
+
+def _inputs(site: Site, life: Life) -> list[Any]:
     """Returns what the page depends on: little of its model's other versions."""
     runs = []
-    for each in (version, around[0]):  # whose metrics stand beside its own
+    for each in (life.version, life.older):  # whose metrics stand beside its own
         row = site.find(each.run) if each and each.run else None
         if row is not None:
             facts = site.deleted[row], site.label(row), site.experiment(row).title
             runs.append([site.folders[row].sha, *facts])
     return [
-        model.name,
-        model.deprecated,
-        version,
-        [each.short if each else None for each in around],
-        [(event.tag, event.sha) for event in told],
-        [(span.label, span.since.tag, span.until and span.until.sha) for span in mine],
+        life.model.name,
+        life.model.deprecated,
+        life.version,
+        [each and [each.short, each.stage, each.withdrawn] for each in (life.older, life.newer)],
+        [(event.tag, event.sha) for event in life.events],
+        [(span.label, span.since.tag, span.until and span.until.sha) for span in life.spans],
+        life.view,
         runs,
     ]
 
@@ -77,33 +82,17 @@ def _events(model: Model) -> dict[str, list[Event]]:
     return found
 
 
-def _files(
-    site: Site,
-    source: Source,
-    model: Model,
-    version: Version,
-    around: Around,
-    told: list[Event],
-    mine: list[Span],
-) -> Iterator[tuple[str, bytes]]:
-    url = urls.version(model.name, version.short)
-    context = _context(site, source, model, version, around, told, mine)
-    yield common.page(site, "version.html", url, version.name, **context)
+def _files(site: Site, source: Source, life: Life) -> Iterator[tuple[str, bytes]]:
+    url = urls.version(life.model.name, life.version.short)
+    context = _context(site, source, life)
+    yield common.page(site, "version.html", url, life.version.name, **context)
 
 
-def _context(
-    site: Site,
-    source: Source,
-    model: Model,
-    version: Version,
-    around: Around,
-    told: list[Event],
-    mine: list[Span],
-) -> dict[str, Any]:
+def _context(site: Site, source: Source, life: Life) -> dict[str, Any]:
+    model, version, older, newer = life[:4]
     row = row_of(site, source, model, version)
     event = registered.register_event(model, version)
-    history = registered.events(model, told)
-    older, newer = around
+    history = registered.events(model, life.events)
     artifacts = row.record.artifacts if row.record else []
     describe = partial(common.run_url, site)
     return {
@@ -117,7 +106,8 @@ def _context(
         "pointer": next((p for p in artifacts if p.path == version.path), None),
         "comparison": registered.comparison(site, [older, version]) if older else None,
         "compared": registered.compared(site, [version, older] if older else [version]),
-        "spans": mine[::-1],
+        "spans": life.spans[::-1],
+        "picture": life.view.draw(),
         "history": history[:HISTORY],
         "forced": [each for each in history if each.forced],
         "withdrawal": _withdrawal(history) if version.withdrawn else None,

@@ -79,6 +79,8 @@ def test_twice(showcase: Path, remote: Path, tmp_path: Path) -> None:
     files = published(remote, tmp_path / "first")
     assert ".nojekyll" in files and MANIFEST in files and ".gitignore" not in files
     assert check_links(tmp_path / "first") > 150
+    done = CliRunner().invoke(cli, ["site", "check", "--out", str(tmp_path / "first")])
+    assert done.exit_code == 0, done.output
     # The same again: nothing is sent, nothing is asked.
     again = document()
     assert not again["sent"] and again["unchanged"] and again["commit"] == told["commit"]

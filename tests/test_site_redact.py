@@ -72,6 +72,11 @@ def test_only_the_kinds_that_are_named() -> None:
     assert Redactor(Rules(redact=[])).value({"a": ["/home/x"]}) == {"a": ["/home/x"]}
 
 
+def test_a_word_may_be_short_and_stands_alone() -> None:
+    redactor = Redactor(Rules(redact=[], hide=["x9", "c++ (old)"]))
+    assert redactor.text("X9, x99, _x9 and C++ (old)!") == "[hidden], x99, _x9 and [hidden]!"
+
+
 def test_keys_that_become_alike_stay_apart() -> None:
     found = Redactor(ALL).value({"/home/a": 1, "/home/b": 2, "c": {("metric", "/x/y"): 3}})
     assert found == {"[path]": 1, "[path] 2": 2, "c": {("metric", "[path]"): 3}}
@@ -80,10 +85,11 @@ def test_keys_that_become_alike_stay_apart() -> None:
 def test_json_is_redacted_however_it_is_spelled() -> None:
     redactor = Redactor(ALL)
     spelled = b'{"a": "\\u002fhome\\u002fada", "b": "\\/srv\\/x", "c": [1, null]}'
-    left = json.loads(redactor.content("x.json", spelled))
+    left = json.loads(redactor.content(spelled))
     assert left == {"a": "[path]", "b": "[path]", "c": [1, None]}
-    assert redactor.content("x.json", b'{"a" :1}') == b'{"a" :1}'
-    assert redactor.content("x.bin", b"\xff/home/ada") == b"\xff/home/ada"
+    assert redactor.content(b'{"a" :1}') == b'{"a" :1}'
+    assert redactor.content(b"[not json] of /home/ada") == b"[not json] of [path]"
+    assert redactor.content(b"\xff/home/ada") == b"\xff/home/ada"
 
 
 def test_rules_are_read() -> None:

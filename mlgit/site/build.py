@@ -27,12 +27,13 @@ def build(
     rules: Rules | None = None,
     progress: Progress | None = None,
     served: bool = False,
+    alone: bool = False,
 ) -> Written:
     """Makes the site of a ledger, or brings it up to date.
 
     The same ledger gives the same bytes, in whatever clone, as long as the same artifacts
     are at hand. `rules` say what is taken out of it; None: nothing. `served` adds the page of
-    live runs.
+    live runs; `alone` keeps to this process, see `write.build`.
 
     Raises:
         NotFound: there is no ledger yet, or no such experiment.
@@ -56,6 +57,7 @@ def build(
             lambda done, total: told("pages", done, total),
             site.choice,
             site.tags,
+            alone,
         )
 
 

@@ -34,7 +34,7 @@ class Plan(NamedTuple):
     """Whose names the site says, or the marks in their place."""
     size: Budget
     found: dict[str, Counter[str]]
-    """What the rules of redaction know of, by kind."""
+    """What the rules of redaction know of, by kind; nothing if it has left already."""
     redacted: bool
     """Whether that is taken out; otherwise it leaves."""
 
@@ -68,7 +68,7 @@ def prepare(
     told = progress or (lambda what, done, total: None)
     found: dict[str, Counter[str]] = {}
     with reading(ledger, choice, rules if redact else None, told) as (site, source, redactor):
-        if redactor:
+        if redactor and tree != there.tree:
             found = _survey(site, source, redactor, told)
         plan = Plan(
             there=there,
@@ -81,7 +81,7 @@ def prepare(
             found=found,
             redacted=redact,
         )
-    if redact:
+    if redact or plan.is_there:
         return plan
     with reading(ledger, choice, rules, told) as (site, source, redactor):
         assert redactor is not None

@@ -12,6 +12,7 @@ its kind: "[path]". Who is meant stays told apart: "[mail 1]", "[mail 2]".
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -23,7 +24,7 @@ import msgspec
 
 from mlgit import settings
 from mlgit.errors import Invalid
-from mlgit.records import STATUSES, Person, Source
+from mlgit.records import STATUSES, Person, Points, Source
 
 Kind = Literal["paths", "hosts", "mail", "names", "remotes", "patches", "console"]
 USUAL: tuple[Kind, ...] = ("paths", "hosts", "mail", "remotes", "patches", "console")
@@ -90,6 +91,8 @@ class Redactor:
         """By kind the texts that were taken out, and how often each was met."""
         self._known = _known(rules, people)
         self._pattern = _pattern(rules, self._known)
+        self._clean: set[str] = set()
+        """Short texts with nothing in them: keys and values that all runs share."""
         self._kept = tuple(host.lower() for host in rules.keep)
 
     def takes(self, kind: str) -> bool:
@@ -102,13 +105,16 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Returns a text with marks in the place of what is taken out."""
-        if text in _OURS:
+        if text in _OURS or text in self._clean:
             return text
         if known := self._known.get(text):
             return self.mark(known[0], text)
         if self.takes("paths") and (whole := _WHOLE_PATH.fullmatch(text)):
             return whole[1] + self.mark("paths", whole[2])
-        return self._pattern.sub(self._replaced, text) if self._pattern else text
+        left = self._pattern.sub(self._replaced, text) if self._pattern else text
+        if left == text and len(text) <= _SHORT and len(self._clean) < _MANY:
+            self._clean.add(text)
+        return left
 
     def _replaced(self, match: re.Match[str]) -> str:
         kind = match.lastgroup or ""
@@ -126,19 +132,18 @@ class Redactor:
             name == host or name.endswith(f".{host}") for host in self._kept
         )
 
-    def content(self, path: str, content: bytes) -> bytes:
+    def content(self, content: bytes) -> bytes:
         """Returns an artifact's bytes; what is no text stays as it is."""
         try:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError:
             return content
-        if path.lower().endswith(".json"):
-            try:
+        if text.lstrip()[:1] in ("{", "["):
+            # In JSON a text may be spelled in many ways.
+            with contextlib.suppress(ValueError, RecursionError):
                 value = json.loads(text)
-            except (ValueError, RecursionError):
-                return self.text(text).encode()
-            redacted = self.value(value)  # in JSON a text may be spelled in many ways
-            return content if redacted == value else json.dumps(redacted, indent=2).encode()
+                left = self.value(value)
+                return content if left == value else json.dumps(left, indent=2).encode()
         redacted = self.text(text)
         return content if redacted == text else redacted.encode(errors="surrogatepass")
 
@@ -147,7 +152,7 @@ class Redactor:
         kind = type(value)
         if kind is str:
             return self.text(value)
-        if kind in (int, float, bool, bytes) or value is None:
+        if kind in (int, float, bool, bytes, Points) or value is None:
             return value
         if isinstance(value, Mapping):
             return self.mapping(value)
@@ -204,6 +209,8 @@ def _known(rules: Rules, people: Iterable[tuple[str, str]]) -> dict[str, tuple[s
     return known
 
 
+_SHORT, _MANY = 60, 100_000  # characters; texts
+
 # --- what is looked for --------------------------------------------------------------------
 
 _OURS = frozenset({*STATUSES, "running", "git", "dvc"})  # words that pages go by
@@ -240,8 +247,8 @@ _NOWHERE = frozenset({"localhost", "127.0.0.1", "0.0.0.0", "[::1]"})  # names no
 def _pattern(rules: Rules, known: Iterable[str]) -> re.Pattern[str] | None:
     """Returns all that is looked for as one expression; the name of its group is the kind."""
     parts = []
-    for name, texts in (("hidden", rules.hide), ("known", known)):
-        words = "|".join(map(re.escape, sorted({t for t in texts if len(t) > 2}, key=_longest)))
+    for name, texts in (("hidden", rules.hide), ("known", [t for t in known if len(t) > 2])):
+        words = "|".join(map(re.escape, sorted({*texts}, key=_longest)))
         if words:
             case = "(?i:%s)" if name == "hidden" else "%s"
             parts.append(rf"(?P<{name}>(?<!\w){case % f'(?:{words})'}(?!\w))")

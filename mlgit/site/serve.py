@@ -259,7 +259,7 @@ def _renew(ledger: Ledger, server: Server, say: Say) -> None:
         if new == server.state:
             return
         ledger.reload()
-        written = build(ledger, server.folder, served=True)
+        written = build(ledger, server.folder, served=True, alone=True)
         say(f"made again: {written.made:,} of {written.units:,} parts")
         server.state = new
     except WrongState:

@@ -146,9 +146,10 @@ class Source:
         if hashlib.sha256(content).hexdigest() != digest:
             return f"{path} was altered: its content has another hash"
         try:
-            return records.parse(content, path)
+            parsed = records.parse(content, path)
         except Unreadable as error:
             return error.message
+        return _redacted_environment(parsed, self._redactor) if self._redactor else parsed
 
     def profile(self, folder: str) -> dict[str, Any] | None:
         """Returns a dataset's profile by the git id of its folder; None if none can be read."""
@@ -187,36 +188,40 @@ class Source:
             with contextlib.suppress(Unreadable):  # the page says that it is not here
                 content = store.load(self._ledger.repository.data_store, pointer.md5)
                 if content is not None and self._redactor:
-                    return self._redactor.content(pointer.path, content)
+                    return self._redactor.content(content)
                 return content
         return None
 
 
 def _redacted(whole: Whole, redactor: Redactor) -> Whole:
-    """Returns a run without what the rules name."""
+    """Returns a run without what the rules name; its environment has met them already."""
     files = {
         redactor.text(path): redactor.mark("console", whole.run.id).encode()
         if path == names.CONSOLE_FILE and redactor.takes("console")
-        else redactor.content(path, content)
+        else redactor.content(content)
         for path, content in whole.files.items()
     }
     if whole.run.source.snapshot and redactor.takes("patches"):
         redactor.mark("patches", whole.run.id)
-    environment = redactor.value(whole.environment)
-    packages = (whole.environment or {}).get("packages")
-    if isinstance(packages, dict):  # a version like 10.9.0.58 is no host
-        environment["packages"] = {
-            name: version if _is_version(name, version) else redactor.value(version)
-            for name, version in packages.items()
-        }
     return Whole(
         run=redactor.value(whole.run),
         facts=redactor.value(whole.facts),
         history=redactor.mapping(whole.history),
         files=files,
-        environment=environment,
+        environment=whole.environment,
         problems=redactor.value(whole.problems),
     )
+
+
+def _redacted_environment(environment: dict[str, Any], redactor: Redactor) -> dict[str, Any]:
+    redacted = redactor.mapping(environment)
+    packages = environment.get("packages")
+    if isinstance(packages, dict):  # a version like 10.9.0.58 is no host
+        redacted["packages"] = {
+            name: version if _is_version(name, version) else redactor.value(version)
+            for name, version in packages.items()
+        }
+    return redacted
 
 
 def _is_version(name: object, version: object) -> bool:

@@ -17,7 +17,6 @@ import os
 import shutil
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,11 +96,13 @@ def build(
     progress: Progress | None = None,
     choice: Any = None,
     tags: str = "",
+    alone: bool = False,
 ) -> Written:
     """Brings the site in the folder `out` to these units.
 
     `ledger` names the state of the ledger, `tags` that of the registry and `choice` what is
-    shown of them, for who wants to know later.
+    shown of them, for who wants to know later. `alone` keeps to this process, which must not
+    fork where other threads are at work: the locks that they hold would stay so for ever.
 
     Raises:
         Invalid: `out` is there and is no site of ours.
@@ -114,7 +115,7 @@ def build(
         old = _old(out)
         with _beside(out) as new:
             made = Made(ledger, __version__, choice, tags)
-            written = _fill(new, out, units, old, made, progress)
+            written = _fill(new, out, units, old, made, progress, alone)
             _swap(new, out)
     except OSError as error:
         raise WriteFailed(
@@ -181,6 +182,7 @@ def _fill(
     old: dict[str, tuple[str, list[str]]],
     made: Made,
     progress: Progress | None,
+    alone: bool,
 ) -> Written:
     files = _Files(new)
     urls: dict[str, list[str]] = {}
@@ -192,7 +194,7 @@ def _fill(
         else:
             changed.append(unit)
     kept = len(units) - len(changed)
-    for done, (name, found) in enumerate(_made(changed, files), kept + 1):
+    for done, (name, found) in enumerate(_made(changed, files, alone), kept + 1):
         urls[name] = found
         if progress:
             progress(done, len(units))
@@ -203,12 +205,11 @@ def _fill(
     return Written(files.count, files.bytes, len(units), len(changed))
 
 
-def _made(units: list[Unit], files: _Files) -> Iterator[tuple[str, list[str]]]:
+def _made(units: list[Unit], files: _Files, alone: bool) -> Iterator[tuple[str, list[str]]]:
     """Makes units and yields the name and URLs of each, in any order."""
     global _work
     workers = min(len(os.sched_getaffinity(0)), _WORKERS) if sys.platform == "linux" else 1
-    # A fork in the midst of other threads would keep the locks that they hold, for ever.
-    if workers < 2 or len(units) < _MANY or threading.active_count() > 1:
+    if workers < 2 or len(units) < _MANY or alone:
         for unit in units:
             yield unit.name, files.make(unit)
         return

@@ -141,6 +141,15 @@ def test_a_site_that_was_altered(showcase: Path) -> None:
     assert "it may have been altered" in site("check", code=1)
 
 
+def test_rules_that_take_nothing_out(showcase: Path, tmp_path: Path) -> None:
+    (showcase / "mlgit.toml").write_text("[site]\nredact = []\n")
+    plain = tmp_path / "plain"
+    site("build", "--out", plain)
+    site("build", "--redact")
+    assert content(showcase / "_site") == content(plain)
+    assert document("check")["same"] is True
+
+
 def test_why_a_site_may_differ(repo: Path) -> None:
     (run_id,) = add_runs(repo, make_run())
     site("build", "--redact")

@@ -132,6 +132,7 @@ def commit_of(repository: Repository, tree: str, root: str, subject: str) -> str
     makes it of the same ledger makes the same.
 
     Raises:
+        Unreadable: the ledger's last commit is damaged.
         WriteFailed: the object store is read-only or full.
     """
     reader = Reader(repository)

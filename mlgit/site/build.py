@@ -43,9 +43,9 @@ def build(
         WriteFailed: it cannot be written; the old site is as it was.
     """
     told = progress or (lambda what, done, total: None)
-    with reading(ledger, choice, rules, told) as (site, source, _):
+    with reading(ledger, choice, rules, told) as (site, source, redactor):
         # A page of the same inputs says something else under other rules.
-        rule = common.key(site.choice, rules)
+        rule = common.key(site.choice, redactor.rules.digest if redactor else None)
         units = [
             unit._replace(key=common.key(unit.key, rule))
             for unit in pages.units(site, source, served)
@@ -65,11 +65,15 @@ def build(
 def reading(
     ledger: Ledger, choice: Choice, rules: Rules | None, progress: Progress
 ) -> Iterator[tuple[Site, Source, Redactor | None]]:
-    """Gives what pages are made from: the site, the source of the rest, what met the rules."""
+    """Gives what pages are made from: the site, the source of the rest, what met the rules.
+
+    There is no redactor if there is nothing to be taken out.
+    """
     choice = msgspec.structs.replace(choice, redacted=rules.kinds if rules else [])
     site = gather(ledger, choice, lambda done, total: progress("indexing", done, total))
-    redactor = Redactor(rules, withheld.people(site)) if rules else None
-    if redactor:
+    redactor = None
+    if rules and rules.kinds:
+        redactor = Redactor(rules, withheld.people(site))
         site = withheld.redacted(site, redactor)
     source = Source(ledger, redactor, choice.artifacts)
     try:

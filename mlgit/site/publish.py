@@ -84,8 +84,7 @@ def prepare(
     if redact or plan.is_there:
         return plan
     with reading(ledger, choice, rules, told) as (site, source, redactor):
-        assert redactor is not None
-        return plan._replace(found=_survey(site, source, redactor, told))
+        return plan._replace(found=_survey(site, source, redactor, told) if redactor else {})
 
 
 def _survey(

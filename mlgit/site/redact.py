@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import re
 from collections import Counter
@@ -64,6 +65,18 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def kinds(self) -> list[str]:
         """What they take out, in a word each, as `SAID` knows it."""
         return sorted({*self.redact, *(["hidden"] if self.hide else [])})
+
+    @property
+    def digest(self) -> str:
+        """A hash of them, for keys that leave with the site.
+
+        Slow to make, so that nobody finds the hidden words by trying all words there are.
+        """
+        rules = msgspec.json.encode([sorted(self.redact), self.hide, self.keep])
+        return hashlib.pbkdf2_hmac("sha256", rules, b"mlgit site", _ROUNDS).hex()
+
+
+_ROUNDS = 300_000  # 0.1 s
 
 
 def parse(content: bytes) -> Rules:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socketserver
 import sys
 import threading
 import time
@@ -92,6 +93,11 @@ class Server(ThreadingHTTPServer):
         self._runs = runs
         self._asking = threading.Lock()
         self._known: tuple[object, float, Runs] = (None, 0.0, [])
+
+    def server_bind(self) -> None:
+        """Binds without asking for the name of the address, which may take seconds."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = ADDRESS, self.server_address[1]
 
     @property
     def url(self) -> str:

@@ -9,6 +9,7 @@
   const { make, state } = mlgit;
   const MOST = 20; // runs beside each other
   const FOUND = 10; // runs offered by the box
+  const CURVES = 24; // metrics whose curves are drawn
   const SYSTEM = "system/"; // metrics of the machine: shown, but no difference
   const ID = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/;
   const ABSENT = "-";
@@ -241,35 +242,68 @@
         : make("button", { type: "button", class: "link", onclick: () => change.first(run.id) }, "make it the baseline")));
   }
 
-  /** The last line of the code's: where git's difference to the baseline is to be seen. */
-  function codeLine(runs) {
-    const code = (run) => run.snapshot || run.commit;
-    const base = runs[0];
-    if (!runs.some((run) => code(run) && code(base) && code(run) !== code(base))) return null;
-    return make("tr", {}, make("th", { scope: "row" }, "what changed"), ...runs.map((run, place) => {
-      if (!place || !code(run) || !code(base) || code(run) === code(base)) return make("td", { class: "absent" }, place ? ABSENT : "");
-      const command = `mlgit diff ${base.id.slice(0, 10)} ${run.id.slice(0, 10)} --code`;
+  /** The last line of the code's: what git says of the difference to the baseline. */
+  function codeLine(runs, differences) {
+    const code = (run) => run.code || run.snapshot || run.commit;
+    const base = code(runs[0]);
+    if (!base || !runs.some((run) => code(run) && code(run) !== base)) return null;
+    const change = (run) => {
+      if (!code(run)) return make("td", { class: "absent" }, ABSENT);
+      if (code(run) === base) return make("td", { class: "same" }, "nothing");
+      if (Object.hasOwn(differences, run.code)) return make("td", {}, make("a", { href: differences[run.code] }, "the difference"));
+      const command = `mlgit diff ${runs[0].id.slice(0, 10)} ${run.id.slice(0, 10)} --code`;
       const button = make("button", { type: "button", class: "copy", "aria-label": "Copy the command", onclick: async () => {
         await mlgit.copy(command);
         button.textContent = "Copied";
       } }, "Copy");
       return make("td", {}, make("div", { class: "ask" }, make("code", { tabindex: "0" }, command), button));
-    }));
+    };
+    return make("tr", { class: "changed" }, make("th", { scope: "row" }, "what changed"), make("td", {}), ...runs.slice(1).map(change));
   }
 
-  function table(page, runs, groups, all, change) {
+  /** Returns where the differences of a run's code to other code have pages, by git tree. */
+  async function differencesOf(page, run) {
+    if (!run || !run.code) return {};
+    const found = await mlgit.load(page.dataset.code.replace("ID", run.code), `code/${run.code}`);
+    return found.differences;
+  }
+
+  function table(page, runs, groups, differences, all, change) {
     const bodies = groups.map(({ name, rows }) => {
       const shown = rows.filter((row) => all || row.differs);
       if (!shown.length) return null;
       const count = all ? "" : `${shown.length} of ${rows.length}`;
       return make("tbody", {},
         make("tr", { class: "group" }, make("th", { scope: "rowgroup", colspan: runs.length + 1 }, make("span", {}, name, make("small", {}, count)))),
-        ...shown.map(line), name === "Code" ? codeLine(runs) : null);
+        ...shown.map(line), name === "Code" ? codeLine(runs, differences) : null);
     });
     return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Comparison" },
       make("table", { class: "compare" },
         make("thead", {}, make("tr", {}, make("td", {}), ...runs.map((run, place) => head(page, run, place, change)))),
         ...bodies.filter(Boolean)));
+  }
+
+  // --- curves -----------------------------------------------------------------------------------
+
+  /** Returns a chart for every metric that one of the runs has a curve of, with a line for each run. */
+  function curves(runs) {
+    const metrics = [...new Set(runs.flatMap((run) => Object.keys(run.curves)))]
+      .filter((key) => !key.startsWith(SYSTEM)).sort().slice(0, CURVES);
+    if (!metrics.length) return [];
+    const figures = metrics.map((metric) => {
+      const plot = make("div", { class: "plot" });
+      mlgit.charts.draw(plot, "curves", () => runs.flatMap((run, place) =>
+        (Object.hasOwn(run.curves, metric) ? mlgit.charts.points(run, metric, run.label) : [])
+          .map((point) => ({ ...point, colour: `--c${place % 10}` }))), { label: `The curves of ${metric}` });
+      return make("figure", { class: "chart" },
+        make("figcaption", {}, make("bdi", {}, mlgit.cut(mlgit.harmless(metric), 60))), plot);
+    });
+    const key = (run, place) => make("li", {}, dot(place), " ", make("bdi", {}, mlgit.cut(mlgit.harmless(run.label), 40)));
+    return [
+      make("h2", {}, "Curves"),
+      make("ul", { class: "plain runs-legend" }, ...runs.map(key)),
+      mlgit.charts.controls(), make("div", { class: "charts" }, ...figures),
+    ];
   }
 
   // --- finding runs -----------------------------------------------------------------------------
@@ -352,6 +386,8 @@
     const tools = make("div", { class: "tools" });
     const told = make("p", { class: "quiet", role: "status" });
     const place = make("div", {});
+    const below = make("section", { "aria-label": "Curves" });
+    let drawn = "";
     const quick = make("span", { class: "offers" });
     const toggle = make("input", { type: "checkbox", id: "all" });
     const set = (ids) => { state.set("runs", ids.join(",")); draw(); };
@@ -363,7 +399,7 @@
     toggle.addEventListener("change", () => { state.set("all", toggle.checked ? "1" : ""); draw(); });
     tools.append(box(page, change.add), quick);
     const tally = make("div", { class: "tally" }, told, make("label", { class: "switch" }, toggle, "show equal fields too"));
-    page.replaceChildren(tools, tally, place);
+    page.replaceChildren(tools, tally, place, below);
 
     let latest = 0;
     async function draw() {
@@ -375,8 +411,9 @@
         return null;
       })));
       const known = await mlgit.load(page.dataset.known, "compare");
-      if (mine !== latest) return; // the address has changed meanwhile
       const runs = loaded.filter(Boolean);
+      const differences = await differencesOf(page, runs[0]);
+      if (mine !== latest) return; // the address has changed meanwhile
       const all = state.get("all") === "1";
       if (asked().some((text) => !ID.test(text)) && !unknown.length) state.set("runs", ids.join(","));
       toggle.checked = all;
@@ -390,8 +427,10 @@
         : runs.length === 1 ? "Add a second run to compare it with."
           : count ? `${count} of ${rows.length} recorded fields differ.` : "The runs differ in nothing that was recorded.";
       told.replaceChildren(...unknown.map((problem) => make("span", { class: "banner" }, mlgit.harmless(mlgit.cut(problem)))), summary);
-      place.replaceChildren(runs.length ? table(page, runs, groups, runs.length > 1 && all, change) : "");
+      place.replaceChildren(runs.length ? table(page, runs, groups, differences, runs.length > 1 && all, change) : "");
       mlgit.tell(place);
+      if (drawn !== ids.join()) below.replaceChildren(...curves(runs));
+      drawn = ids.join();
     }
     addEventListener("hashchange", draw);
     draw();

@@ -23,8 +23,8 @@ from mlgit.ledger.objects import Reader
 from mlgit.ledger.repository import Repository
 from mlgit.query import ATTRIBUTES, PARTS, Field
 
-FORMAT = 3
-_ATTRIBUTES = (*ATTRIBUTES, "deleted")
+FORMAT = 4
+_ATTRIBUTES = (*ATTRIBUTES, "snapshot", "deleted")  # of these two no condition can speak
 _SCHEMA = f"""
 create table meta (key text primary key, value text);
 create table run (number integer primary key, {", ".join(f'"{name}"' for name in _ATTRIBUTES)});
@@ -307,7 +307,7 @@ def _place(row: Row) -> tuple[int, int]:
 
 
 def attributes(run: records.Run) -> dict[str, Any]:
-    """Returns the attributes that conditions and sort keys can name, and `deleted`."""
+    """Returns the attributes that conditions and sort keys can name, `snapshot` and `deleted`."""
     return {
         "id": run.id,
         "name": run.name,
@@ -322,6 +322,7 @@ def attributes(run: records.Run) -> dict[str, Any]:
         "branch": run.source.branch,
         "parent": run.parent,
         "note": run.note,
+        "snapshot": run.source.snapshot,
         "deleted": run.deleted,
     }
 

@@ -15,6 +15,10 @@ _END = b"mlgit: end\n"  # git gives back what is no object id, and no line of a 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TREE = re.compile(rb"tree ([0-9a-f]{40})\n")
 
+_CONFIG = (
+    *("-c", "core.quotePath=false", "-c", "core.attributesFile=/dev/null"),
+    *("-c", "core.bigFileThreshold=8m"),  # of a larger file only that it differs
+)
 # Whatever the user's configuration says, a patch looks the same, and runs no program.
 _OPTIONS = (
     *("--root", "-r", "-p", "-M", "--no-commit-id", "--no-color", "--no-ext-diff"),
@@ -64,8 +68,7 @@ class Patches:
     def _ask(self, request: str) -> Patch | None:
         if self._process is None or self._pid != os.getpid():
             self._pid = os.getpid()
-            quiet = ("-c", "core.quotePath=false", "-c", "core.attributesFile=/dev/null")
-            self._process = self._repository.start_git(*quiet, "diff-tree", "--stdin", *_OPTIONS)
+            self._process = self._repository.start_git(*_CONFIG, "diff-tree", "--stdin", *_OPTIONS)
         requests, replies = self._process.stdin, self._process.stdout
         assert requests is not None and replies is not None
         try:

@@ -19,8 +19,9 @@ from mlgit.ledger import Ledger, walk
 from mlgit.ledger.index import Table
 from mlgit.ledger.walk import Folder, Problem
 from mlgit.registry import Model
-from mlgit.site import flow, urls
+from mlgit.site import code, flow, urls
 from mlgit.site.choice import Choice, chosen
+from mlgit.site.code import Code
 from mlgit.site.flow import Flow
 
 UNTITLED = "Experiments"
@@ -62,6 +63,8 @@ class Site:
     of_row: list[int]
     """For each run of the table the position of its experiment."""
     deleted: list[bool]
+    codes: dict[str, Code]
+    """The code that the runs ran, by tree, in the order of first use."""
     problems: list[Problem]
     choice: Choice
     left_out: int
@@ -87,6 +90,11 @@ class Site:
 
     def experiment(self, row: int) -> Experiment:
         return self.experiments[self.of_row[row]]
+
+    @cached_property
+    def code_of(self) -> dict[int, Code]:
+        """The code of each run whose code is in this repository; of no deleted one."""
+        return {row: code for code in self.codes.values() for row in code.rows}
 
     @cached_property
     def _by_beginning(self) -> dict[str, int | None]:
@@ -142,6 +150,7 @@ def gather(
         experiments=experiments,
         of_row=of_row,
         deleted=deleted,
+        codes=code.read(ledger.reader, table, deleted),
         problems=[problems[path] for path in sorted(problems)],
         choice=choice,
         left_out=len(every.ids) - len(table.ids),

@@ -47,7 +47,7 @@ SAID: dict[str, str] = {
     "mail": "Mail addresses, of which a number tells apart whose they are: [mail 1].",
     "names": "Names of the people who made runs: [name 1].",
     "remotes": "Where the repository is shared: [remote].",
-    "patches": "The differences of uncommitted work: [patch].",
+    "patches": "The differences of uncommitted work, [patch], and of the code of runs.",
     "console": "What runs printed on the console: [console].",
     "hidden": "Texts that the makers of this site named: [hidden].",
 }

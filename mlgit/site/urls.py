@@ -69,6 +69,20 @@ def comparison(*run_ids: str) -> str:
     return f"{COMPARE}#runs={','.join(run_ids)}"
 
 
+def code(tree: str) -> str:
+    """Returns the page of a state of the code, by its git tree."""
+    return f"code/{tree}.html"
+
+
+def difference(old: str, new: str) -> str:
+    """Returns the page of what changed from one git tree to another."""
+    return f"code/{old}-{new}.html"
+
+
+def code_data(tree: str) -> str:
+    return f"data/code/{tree}.js"
+
+
 def run_data(run_id: str) -> str:
     return f"data/runs/{run_id}.js"
 

@@ -179,6 +179,13 @@ class Source:
             return patch._replace(text=self._redactor.text(patch.text))
         return patch
 
+    def difference(self, old: str, new: str) -> Patch | None:
+        """Returns what changed between two commits; None if something of them is not here."""
+        patch = self._patches.between(old, new)
+        if patch and self._redactor:
+            return patch._replace(text=self._redactor.text(patch.text))
+        return patch
+
     def content(self, whole: Whole, pointer: Pointer) -> bytes | None:
         """Returns an artifact's bytes if they are on this machine, whole, and not too many."""
         if pointer.stored == "git":

@@ -13,7 +13,7 @@ from mlgit.site.flow import Content, Flow, Release, datasets, tag
 from mlgit.site.gather import UNTITLED, Experiment, Site
 from mlgit.site.redact import Redactor
 
-_PLAIN = ("id", "status", "started", "ended", "duration", "commit", "parent", "deleted")
+_PLAIN = ("id", "status", "started", "ended", "duration", "commit", "snapshot", "parent", "deleted")
 
 
 def people(site: Site) -> list[tuple[str, str]]:

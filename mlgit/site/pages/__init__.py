@@ -11,6 +11,7 @@ from mlgit.site.gather import Site
 from mlgit.site.pages import (
     about,
     assets,
+    code,
     common,
     compare,
     data,
@@ -30,7 +31,7 @@ from mlgit.site.whole import Source
 from mlgit.site.write import Unit
 
 KINDS = (
-    *(assets, home, experiment, runs, run, compare, models, model, version),
+    *(assets, home, experiment, runs, run, compare, code, models, model, version),
     *(data, dataset, lookup, deleted, about),
 )
 

@@ -30,7 +30,7 @@ from mlgit.site import (
     urls,
 )
 from mlgit.site.gather import Site
-from mlgit.site.pages import common, registered
+from mlgit.site.pages import code, common, registered
 from mlgit.site.whole import Source, Whole
 from mlgit.site.write import Unit
 
@@ -57,6 +57,10 @@ class Around(NamedTuple):
     """Of the runs whose parent it is: id, label, status; the newest first."""
     versions: list[registered.VersionLink]
     """Of models, that were registered from it."""
+    code: str | None
+    """The tree of its code, if that is here."""
+    change: str | None
+    """Where what changed in it since the run before is to be seen; "" if nothing did."""
 
 
 _PARTS_SHOWN = 200
@@ -70,6 +74,7 @@ def _around(site: Site) -> list[Around]:
     for experiment in site.experiments:
         for first, second in pairwise(experiment.rows):
             newer[second], older[first] = ids[first], ids[second]
+    changes = code.since_the_run_before(site, code.pairs(site))
     parts: dict[int, list[tuple[str, str, str]]] = {}
     parents: dict[int, tuple[str, str]] = {}
     for row, parent in enumerate(site.table.attributes["parent"]):
@@ -88,6 +93,8 @@ def _around(site: Site) -> list[Around]:
             parent=parents.get(row),
             parts=parts.get(row, [])[:_PARTS_SHOWN],
             versions=versions.get(ids[row], []),
+            code=site.code_of[row].tree if row in site.code_of else None,
+            change=changes.get(row),
         )
         for row in range(len(ids))
     ]
@@ -147,7 +154,7 @@ def _context(
     run = whole.run
     here = [_metric(key, metric, few.get(key)) for key, metric in run.metrics.items()]
     mine = [metric for metric in here if not metric.key.startswith(SYSTEM)]
-    code = source.patch(run)
+    work = source.patch(run)
     console = whole.files.get(names.CONSOLE_FILE)
     to_run = partial(common.run_url, site)
     return {
@@ -160,8 +167,8 @@ def _context(
         "note": markdown.to_html(run.note, to_run) if run.note else None,
         "inputs": [(pointer, common.data_url(site, pointer)) for pointer in run.inputs],
         "artifacts": shown,
-        "code": patch.parse(code.text) if code else None,
-        "code_cut": bool(code and code.cut),
+        "code": patch.parse(work.text) if work else None,
+        "code_cut": bool(work and work.cut),
         "command_line": _command(run),
         "console": console.decode(errors="replace") if console else None,
         "environment": whole.environment,
@@ -277,6 +284,7 @@ def _data(whole: Whole, around: Around, few: History, deleted: bool) -> bytes:
             "outputs": [_pointer(pointer) for pointer in _artifacts(run)],
             "commit": run.source.commit,
             "snapshot": run.source.snapshot,
+            "code": around.code,
             "branch": run.source.branch,
             "arguments": _distinct(" ".join(run.source.argv) or None),
             "command": _command(run),

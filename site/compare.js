@@ -232,7 +232,7 @@
     return make("th", { scope: "col" },
       make("div", { class: "who" }, dot(place),
         make("a", { href: page.dataset.page.replace("ID", run.id) }, make("bdi", {}, label)),
-        make("button", { type: "button", class: "drop", "aria-label": `Take ${label} out`, title: "Take out", onclick: () => change.drop(run.id) }, "×")),
+        make("button", { type: "button", class: "takeout", "aria-label": `Take ${label} out`, title: "Take out", onclick: () => change.drop(run.id) }, "×")),
       make("p", {}, make("span", { class: `status ${known ? run.status : "other"}` }, mlgit.harmless(run.status)),
         run.deleted ? make("span", { class: "tag" }, "deleted") : null),
       make("p", {}, make("bdi", {}, mlgit.cut(mlgit.harmless(run.experiment), 60))),
@@ -256,7 +256,7 @@
         await mlgit.copy(command);
         button.textContent = "Copied";
       } }, "Copy");
-      return make("td", {}, make("div", { class: "ask" }, make("code", { tabindex: "0" }, command), button));
+      return make("td", {}, make("div", { class: "command-of" }, make("code", { tabindex: "0" }, command), button));
     };
     return make("tr", { class: "changed" }, make("th", { scope: "row" }, "what changed"), make("td", {}), ...runs.slice(1).map(change));
   }

@@ -19,10 +19,11 @@ from mlgit.ledger import Ledger, walk
 from mlgit.ledger.index import Table
 from mlgit.ledger.walk import Folder, Problem
 from mlgit.registry import Model
-from mlgit.site import code, flow, urls
+from mlgit.site import code, flow, reports, urls
 from mlgit.site.choice import Choice, chosen
 from mlgit.site.code import Code
 from mlgit.site.flow import Flow
+from mlgit.site.reports import Report
 
 UNTITLED = "Experiments"
 
@@ -65,6 +66,7 @@ class Site:
     deleted: list[bool]
     codes: dict[str, Code]
     """The code that the runs ran, by tree, in the order of first use."""
+    reports: list[Report]
     problems: list[Problem]
     choice: Choice
     left_out: int
@@ -151,6 +153,7 @@ def gather(
         of_row=of_row,
         deleted=deleted,
         codes=code.read(ledger.reader, table, deleted),
+        reports=reports.read(ledger),
         problems=[problems[path] for path in sorted(problems)],
         choice=choice,
         left_out=len(every.ids) - len(table.ids),

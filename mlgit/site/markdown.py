@@ -7,8 +7,9 @@ site, and pictures from elsewhere become links, because a page asks nobody for a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -27,14 +28,40 @@ _RUN = re.compile(r"(?<![0-9a-z])[0-7][0-9a-hjkmnp-tv-z]{9,25}(?![0-9a-z])")
 _SAFE_LINK = re.compile(r"(https?:|mailto:|#)", re.IGNORECASE)
 
 
-def to_html(text: str, run_url: RunUrl = lambda text: None) -> Markup:
-    """Returns a text as HTML; the ids of runs in it are links to their pages."""
+Blocks = Mapping[str, Callable[[str], Markup]]
+"""By the word after a fence what stands in the place of its block."""
+
+
+def to_html(
+    text: str,
+    run_url: RunUrl = lambda text: None,
+    blocks: Blocks = MappingProxyType({}),
+    is_page: bool = False,
+) -> Markup:
+    """Returns a text as HTML; the ids of runs in it are links to their pages.
+
+    Its headings are below those of the page, unless it is the page.
+    """
     if len(text) > LIMIT:
         return Markup("<pre>{}</pre>").format(text)
     try:
-        return Markup(_parser().render(text, {"run_url": run_url}))
+        env = {"run_url": run_url, "blocks": blocks, "shift": 0 if is_page else 2}
+        return Markup(_parser().render(text, env))
     except RecursionError:  # a hundred thousand brackets
         return Markup("<pre>{}</pre>").format(text)
+
+
+def blocks(text: str, word: str) -> list[str]:
+    """Returns the contents of a text's fenced blocks of one kind."""
+    if len(text) > LIMIT:
+        return []
+    try:
+        tokens = _parser().parse(text, {"run_url": lambda text: None})
+    except RecursionError:
+        return []
+    return [
+        token.content for token in tokens if token.type == "fence" and token.info.strip() == word
+    ]
 
 
 _PLAIN_LIMIT = 2000  # characters that are looked at for a line of a list
@@ -75,6 +102,7 @@ def _parser() -> MarkdownIt:
     parser.add_render_rule("heading_open", _heading_open)
     parser.add_render_rule("heading_close", _heading_close)
     parser.add_render_rule("image", _image)
+    parser.add_render_rule("fence", _fence)
     parser.add_render_rule("link_open", _link_open)
     parser.add_render_rule("table_open", _table_open)
     parser.add_render_rule("table_close", _table_close)
@@ -161,18 +189,25 @@ def _text(like: Token, content: str) -> Token:
 def _heading_open(
     renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any
 ) -> str:
-    return f"<h{_level(tokens[index])}>"
+    return f"<h{_level(tokens[index], env)}>"
 
 
 def _heading_close(
     renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any
 ) -> str:
-    return f"</h{_level(tokens[index])}>\n"
+    return f"</h{_level(tokens[index], env)}>\n"
 
 
-def _level(token: Token) -> int:
+def _level(token: Token, env: Any) -> int:
     """Puts the headings of a note below those of the page."""
-    return min(6, int(token.tag[1]) + 2)
+    return min(6, int(token.tag[1]) + int(env["shift"]))
+
+
+def _fence(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    block = env["blocks"].get(tokens[index].info.strip())
+    if block:
+        return str(block(tokens[index].content))
+    return str(renderer.fence(tokens, index, options, env))
 
 
 def _table_open(*_: Any) -> str:

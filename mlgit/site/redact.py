@@ -60,6 +60,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     redact: list[Kind] = msgspec.field(default_factory=lambda: list(USUAL))
     hide: list[str] = msgspec.field(default_factory=list)
     keep: list[str] = msgspec.field(default_factory=list)
+    reports: list[str] = msgspec.field(default_factory=list)
+    """Of what the table says besides: see `reports`."""
 
     @property
     def kinds(self) -> list[str]:

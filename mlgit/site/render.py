@@ -50,6 +50,11 @@ def page(template: str, url: str, **context: Any) -> bytes:
     return text.encode(errors="replace")
 
 
+def part(template: str, url: str, **context: Any) -> Markup:
+    """Returns a piece of the page at `url`."""
+    return Markup(page(template, url, **context).decode())
+
+
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(

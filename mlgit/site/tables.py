@@ -74,6 +74,31 @@ def build(site: Site, rows: Sequence[int], one_experiment: bool, metric: str | N
     return Table(list(rows), columns, _shown(columns, one_experiment, metric), left_out)
 
 
+def column(site: Site, rows: Sequence[int], field: Field) -> Column:
+    """Returns one column, of a metric the part that the field names."""
+    if field.kind == "attribute":
+        return _attribute(site, rows, field.key)
+    found = {
+        place: each
+        for place, row in enumerate(rows)
+        if (each := value(site, row, field)) is not None
+    }
+    made = _column(field.kind if field.kind != "metric" else "param", field.key, found, len(rows))
+    return made._replace(field=field)
+
+
+def value(site: Site, row: int, field: Field) -> Any:
+    """Returns a field of a run; None if it has none."""
+    if field.kind == "attribute":
+        if field.key == "experiment":
+            return site.experiment(row).title
+        return site.table.attributes[field.key][row]
+    found = site.table.values.get((field.kind, field.key), {}).get(row)
+    if field.kind == "metric" and found is not None:
+        return found[PARTS.index(field.part or "last")]
+    return found
+
+
 def _of(every: dict[int, Any], position: dict[int, int]) -> dict[int, Any]:
     if len(position) < len(every):
         return {place: every[row] for row, place in position.items() if row in every}

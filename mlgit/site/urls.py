@@ -69,6 +69,25 @@ def comparison(*run_ids: str) -> str:
     return f"{COMPARE}#runs={','.join(run_ids)}"
 
 
+def report(path: str) -> str:
+    """Returns the page of a report, by its path in the repository.
+
+    >>> report("reports/2026-q3.md"), report("docs/Findings.md")
+    ('reports/2026-q3.html', 'reports/docs-findings-md~91cd9f4aee.html')
+    """
+    return f"reports/{_report(path)}.html"
+
+
+def report_data(path: str) -> str:
+    return f"data/reports/{_report(path)}.js"
+
+
+def _report(path: str) -> str:
+    name = path.removeprefix("reports/").removesuffix(".md")
+    is_plain = path == f"reports/{name}.md" and slug(name) == name
+    return name if is_plain else slug(f"{path}/")  # with a piece of its hash, so no plain name
+
+
 def code(tree: str) -> str:
     """Returns the page of a state of the code, by its git tree."""
     return f"code/{tree}.html"

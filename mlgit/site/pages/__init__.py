@@ -23,6 +23,7 @@ from mlgit.site.pages import (
     lookup,
     model,
     models,
+    report,
     run,
     runs,
     version,
@@ -31,7 +32,7 @@ from mlgit.site.whole import Source
 from mlgit.site.write import Unit
 
 KINDS = (
-    *(assets, home, experiment, runs, run, compare, code, models, model, version),
+    *(assets, home, experiment, runs, run, compare, code, report, models, model, version),
     *(data, dataset, lookup, deleted, about),
 )
 

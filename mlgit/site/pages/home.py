@@ -40,7 +40,7 @@ def units(site: Site, source: Source) -> Iterator[Unit]:
         yield common.page(site, "home.html", urls.HOME, site.title, **_context(site))
 
     states = [registered.state(model) for model in site.models]
-    yield Unit("home", common.key("home", site.root, site.title, states), make)
+    yield Unit("home", common.key("home", site.root, site.title, states, site.reports), make)
 
 
 def _context(site: Site) -> dict[str, Any]:
@@ -59,6 +59,7 @@ def _context(site: Site) -> dict[str, Any]:
         "activity": _activity([(every["started"][row], every["status"][row]) for row in shown]),
         "statuses": STATUSES,
         "serving": _serving(site),
+        "reports": [(report.title, urls.report(report.path)) for report in site.reports],
         "changes": _changes(site),
     }
 

@@ -1,0 +1,35 @@
+// The page of a report: its charts, whose runs stand beneath them as tables.
+"use strict";
+
+document.addEventListener("DOMContentLoaded", async () => {
+  const report = document.querySelector(".report-text[data-src]");
+  if (!report) return;
+  const root = document.documentElement.dataset.root;
+  const places = report.querySelectorAll("[data-report-chart]");
+  const { charts } = await mlgit.load(report.dataset.src, report.dataset.name);
+
+  /** Returns the points of the curves of some runs; one whose data cannot be had is left out. */
+  async function points({ metric, runs }) {
+    const found = await Promise.all(runs.map((run) =>
+      mlgit.load(`${root}data/runs/${run.run}.js`, `run/${run.run}`).catch(() => null)));
+    return found.flatMap((run, place) => (run === null || !Object.hasOwn(run.curves, metric) ? []
+      : mlgit.charts.points(run, metric, runs[place].label)
+        .map((point) => ({ ...point, colour: runs[place].colour }))));
+  }
+
+  const decoded = (value) => {
+    const found = mlgit.decode(value);
+    return found instanceof mlgit.Json ? String(found) : found;
+  };
+  for (const place of places) {
+    const chart = charts[Number(place.dataset.reportChart)];
+    const figure = place.closest("figure");
+    place.hidden = false;
+    figure.querySelector("details").open = false;
+    if (chart.kind === "curves" && !report.querySelector(".controls")) figure.before(mlgit.charts.controls());
+    const rows = (chart.rows || []).map((row) => (chart.kind === "scatter"
+      ? { ...row, x: decoded(row.x), y: decoded(row.y) } : { ...row, values: row.values.map(decoded) }));
+    mlgit.charts.draw(place, chart.kind, chart.kind === "curves" ? () => points(chart) : { ...chart, rows },
+      { label: "A chart of runs" });
+  }
+});

@@ -360,6 +360,14 @@ def test_what_is_around_a_run(taxi: Path) -> None:
     assert order == sorted(order) and len(set(order)) == 6
 
 
+def test_what_is_around_a_version(taxi: Path) -> None:
+    site = site_of()
+    (model,) = site.models
+    view = neighbours.of_version(site, model, model.versions[0])
+    assert labels(view, "run") == ["boosted", "prepare"] and labels(view, "model") == ["model"]
+    assert labels(view, "data") == ["clean.csv"] and len(labels(view, "code")) == 1
+
+
 def test_a_picture_is_never_crowded(repo: Path) -> None:
     raw = Pointer(path="raw", md5=md5(b"raw"), size=3, stored="dvc")
     many = [Pointer(path=f"f{n}", md5=md5(b"%d" % n), size=1, stored="dvc") for n in range(40)]
@@ -573,6 +581,7 @@ def test_pages_of_data_look_right(taxi: Path, tmp_path: Path, browser: Any, them
         "zones": urls.dataset(by_label(site, "data/zones")[0]),
         "clean": urls.dataset(by_label(site, "clean.csv")[0]),
         "run": urls.run(site.table.ids[run_named(site, "boosted")]),
+        "version": urls.version("fares", "v2"),
     }
     for width in (1280, 390):
         size = {"width": width, "height": 900}

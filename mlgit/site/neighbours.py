@@ -8,7 +8,7 @@ registered version comes first, and a box says how much was left out.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 from mlgit.registry import Model, Version
@@ -61,6 +61,11 @@ class _Around:
         self._focus = focus
         self._boxes: dict[str, Box] = {}
         self._lines: dict[Line, None] = {}
+        self._maker: Place | None = None
+        """The run whose code is shown, too: the one that made the version in question."""
+        if focus[0] == "version":
+            _, version = site.flow.releases[focus[1]]
+            self._maker = ("run", version.run or "")
 
     def view(self) -> View:
         self._add(self._focus)
@@ -78,16 +83,17 @@ class _Around:
             limit = min(NEAR if not steps else FAR, max(0, MOST - len(self._boxes)))
             if len(fresh) == limit + 1 < MOST - len(self._boxes):
                 limit += 1  # "1 more" would take as much room as it
+            left = {*fresh[limit:]}
             for each in following:
-                if each in fresh[limit:]:
+                if each in left:
                     continue
                 self._join(place, each, up)
                 if _id(each) not in self._boxes:
                     self._add(each)
                     if steps + 1 < STEPS:
                         pending.append((each, up, steps + 1, via))
-            if fresh[limit:]:
-                self._leave_out(place, fresh[limit:], up)
+            if left:
+                self._leave_out(place, left, up)
         return View(list(self._boxes.values()), list(self._lines))
 
     def _matters(self, place: Place) -> bool:
@@ -102,7 +108,7 @@ class _Around:
         ends = (_id(far), _id(near)) if up else (_id(near), _id(far))
         self._lines[ends] = None
 
-    def _leave_out(self, place: Place, left: Sequence[Place], up: bool) -> None:
+    def _leave_out(self, place: Place, left: Collection[Place], up: bool) -> None:
         kinds = {kind for kind, _ in left}
         what = {"run": "run", "data": "file", "version": "version"}.get(kinds.pop(), "thing")
         label = "and " + counted(len(left), "more thing" if kinds else f"more {what}")
@@ -117,7 +123,7 @@ class _Around:
     def _next(self, place: Place, up: bool, via: int | None) -> Iterator[Place]:
         kind, key = place
         if kind == "run" and via is not None:
-            yield from self._of_run(via, up, place == self._focus)
+            yield from self._of_run(via, up, place in (self._focus, self._maker))
         elif kind == "data" and key in self._flow.contents:
             yield from self._of_data(self._flow.contents[key], up, via)
         elif kind == "version" and up:

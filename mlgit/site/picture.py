@@ -173,4 +173,6 @@ def fitting(text: str, is_path: bool = False, letters: int = LETTERS) -> str:
 
 
 def _wide(text: str) -> int:
+    if text.isascii():
+        return len(text)
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)

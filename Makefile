@@ -24,7 +24,7 @@ lint: venv ## ruff (rules and format) and mypy
 	@$(PY) -m mypy --no-error-summary
 
 test: lint ## lint, then all tests; ARGS go to pytest: make test ARGS="-k query"
-	@sh tools/setup.sh programs ssh-keygen sshd chromium
+	@sh tools/setup.sh programs ssh-keygen sshd gpg chromium
 	@$(PY) -m pytest -q -n auto $(ARGS)
 
 demo: venv ## mlgit on real data in a scratch repository; ARGS=FOLDER keeps it

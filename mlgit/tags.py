@@ -1,4 +1,4 @@
-"""The names of git tags that mlgit makes and reads: the registry's, and pins of runs.
+"""The names of git tags that mlgit makes and reads: the registry's, approvals, pins of runs.
 
 GTO's grammar (https://github.com/iterative/gto), so that its commands work on ours and
 ours on its:
@@ -9,6 +9,10 @@ ours on its:
     churn@v2.0.0!#7           the version is withdrawn
     churn@deprecated#8        the model is deprecated
     run/baseline              a run is pinned; not GTO's
+    approved/churn/v2.0.0/production/01m8faksbq3a0n2rc5s8h9v7kd
+                              somebody is for it that the version takes the stage; not GTO's
+    approved/churn/v2.0.0/production!/01m8fb3v…
+                              and takes that back
 
 A model's name that GTO's grammar cannot carry is percent-encoded, and GTO passes over its
 tags.
@@ -22,7 +26,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
 from mlgit.errors import Invalid
-from mlgit.names import NAME_LIMIT, line_of_text, shown
+from mlgit.names import NAME_LIMIT, is_id, line_of_text, shown
 
 Action = Literal["register", "withdraw", "assign", "unassign", "deprecate"]
 
@@ -41,6 +45,11 @@ _EVENT = re.compile(
 _VERSION = re.compile(_SEMVER, re.ASCII)
 _LABEL_ONLY = re.compile(_LABEL, re.ASCII)
 _PIN = "run/"
+_APPROVAL = re.compile(
+    rf"approved/(?P<model>{_MODEL})/(?P<version>{_SEMVER})"
+    r"/(?P<stage>[0-9A-Za-z](?:[0-9A-Za-z_-]*[0-9A-Za-z])?)(?P<gone>!)?/(?P<id>[0-9a-z]{26})",
+    re.ASCII,
+)
 
 
 class EventName(NamedTuple):
@@ -84,9 +93,40 @@ def parse(tag: str) -> EventName | None:
     return EventName(model, action, found["version"], found["stage"], counter)
 
 
+class ApprovalName(NamedTuple):
+    """What the name of an approval's tag says."""
+
+    model: str
+    version: str
+    """As in "v2.0.0"."""
+    stage: str
+    id: str
+    """As of a run: it tells the time, and two people never make the same."""
+    withdrawn: bool = False
+
+    def __str__(self) -> str:
+        """The tag's name; the inverse of `parse_approval`."""
+        stage = f"{self.stage}{'!' * self.withdrawn}"
+        return f"{approvals_of(self.model)}/{self.version}/{stage}/{self.id}"
+
+
+def approvals_of(model: str) -> str:
+    """Returns what the names of all approvals of a model begin with, before a slash."""
+    return f"approved/{encode(model)}"
+
+
+def parse_approval(tag: str) -> ApprovalName | None:
+    """Returns what the name of an approval's tag says, or None if it is none."""
+    found = _APPROVAL.fullmatch(tag)
+    model = decode(found["model"]) if found else None
+    if found is None or model is None or not is_id(found["id"]):
+        return None
+    return ApprovalName(model, found["version"], found["stage"], found["id"], bool(found["gone"]))
+
+
 def is_ours(tag: str) -> bool:
-    """Tells whether a tag has a name as the registry's, or is the pin of a run."""
-    return parse(tag) is not None or is_pin(tag)
+    """Tells whether a tag has a name as the registry's, or is an approval or the pin of a run."""
+    return parse(tag) is not None or is_pin(tag) or parse_approval(tag) is not None
 
 
 def pin(name: str) -> str:

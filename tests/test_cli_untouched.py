@@ -57,6 +57,7 @@ COMMANDS = [
         for verb in (
             *("promote churn@v1 production", "demote churn@v1", "archive churn@v1"),
             *("alias churn@v1 champion", "unalias churn champion", "rm churn@v1"),
+            *("approve churn@v1 staging", "unapprove churn@v1 staging"),
             *("restore churn@v1", "describe churn -m x", "tag churn a=b", "untag churn a"),
             *("rename churn other", "ls", "search stage=production", "show churn"),
             *(

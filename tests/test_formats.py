@@ -19,7 +19,7 @@ from mlgit.data.remote import Remote
 from mlgit.ledger import Ledger, open_repository, walk
 from mlgit.records import Metric, Person, Pointer, Run, Source
 from mlgit.records.history import dump, load, rows
-from mlgit.registry import events
+from mlgit.registry import approvals, events, signatures
 from mlgit.registry.fold import fold
 from mlgit.tracking import finish, journal
 
@@ -371,6 +371,30 @@ def test_models_are_read(ledger: Ledger, branch: Path) -> None:
     assert found[3].reason == "because\nof two lines"
     assert second.time == "2025-12-17T19:35:00.000000Z"  # the tag's own
     assert model.problems == []
+
+
+def test_approvals_are_read(repo: Path) -> None:
+    git("config", "gpg.ssh.allowedSignersFile", V1 / "approvals" / "allowed_signers")
+    said, shas = [], {}
+    for file in sorted((V1 / "approvals").glob("[0-9]*")):
+        raw = file.read_text("utf-8")
+        name = re.search("^tag (.*)$", raw, re.MULTILINE)
+        sha = git("hash-object", "-t", "tag", "-w", "--stdin", "--literally", input=raw).strip()
+        approval = name and approvals.read(name[1], sha, raw)
+        assert approval
+        said.append(approval)
+        shas[sha] = approval.tag
+    first, second = said
+    assert (first.name.model, first.name.version, first.name.stage) == (
+        *("größe/2", "v1.0.0", "production"),
+    )
+    assert (first.reason, first.by, first.commit) == ("checked on May", "Bo Beispiel", CODE)
+    assert (first.time, first.name.withdrawn) == ("2025-12-17T19:35:50.000000Z", False)
+    assert (second.name.withdrawn, second.is_signed) == (True, True)
+    with Ledger() as ledger:
+        signed = signatures.check(ledger, shas)
+    assert {found.signer.who for found in signed.values() if found.signer} == {"bo@example.org"}
+    assert [found.state for found in signed.values()] == ["good", "good"]
 
 
 def test_metrics_json_is_read() -> None:

@@ -11,11 +11,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from click.testing import CliRunner
 from conftest import git
+from hypothesis import example, given
+from hypothesis import strategies as st
 from test_registry import churn, json_of, stages, train, type_  # noqa: F401
 
+from mlgit.cli import cli
 from mlgit.data.remote import Remote
+from mlgit.errors import Invalid
 from mlgit.ledger import open_repository, tagging
+from mlgit.registry.receive import parse
 
 
 @pytest.fixture
@@ -100,6 +106,47 @@ def test_the_hook_holds_the_rules(over_ssh: str, tmp_path: Path) -> None:
     type_("promote churn@v1 production --force -m", "an experiment", "--push")
     assert stages() == {"v1": "production", "v2": None}
     assert json_of("check") == []
+
+
+A, B = "0" * 40, "1" * 40
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("", " ", "x", f"{A} {B}", f"{A} {B} refs/tags/x more", f"{A}  {B} refs/tags/x"),
+        *(f"{A} {B[1:]} refs/tags/x", f"{A} {B} x", f"{A} {B} refs/tags/a\x00b", "\udcff"),
+        f"{A.replace('0', 'G')} {B} refs/tags/x",
+    ],
+)
+def test_a_push_that_is_none(churn: Path, line: str) -> None:  # noqa: F811
+    good = f"{A} {B} refs/heads/main\n"
+    with pytest.raises(Invalid, match="line 2 of the push is no update"):
+        parse(f"{good}{line}\n{good}")
+    said = f"{good}{line}\n".encode(errors="surrogateescape")
+    done = CliRunner().invoke(cli, ["model", "check", "--receive"], input=said)
+    assert done.exit_code == 1 and done.stderr.startswith("Error: line 2 of the push"), done.output
+    assert "\x00" not in done.stderr
+
+
+def test_a_push_of_nothing(churn: Path) -> None:  # noqa: F811
+    assert CliRunner().invoke(cli, ["model", "check", "--receive"], input="").exit_code == 0
+    unknown = f"{A} {B} refs/tags/churn#staging#1\n"  # an object that is not here
+    done = CliRunner().invoke(cli, ["model", "check", "--receive"], input=unknown)
+    assert done.exit_code == 1 and "is no annotated git tag" in done.stderr
+    gone = f"{A} {A} refs/tags/churn#staging#1\n"
+    assert CliRunner().invoke(cli, ["model", "check", "--receive"], input=gone).exit_code == 0
+
+
+@given(st.text(max_size=200))
+@example(f"{A} {B} refs/tags/x")
+def test_any_text_is_a_push_or_refused(text: str) -> None:
+    try:
+        updates = parse(text)
+    except Invalid:
+        return
+    said = "".join(f"{old} {new} {ref}\n" for old, new, ref in updates)
+    assert said == (text if text.endswith("\n") or not text else text + "\n")
 
 
 def test_two_race_and_none_is_lost(

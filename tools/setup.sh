@@ -42,6 +42,7 @@ programs() {
         case $name in
             ssh-keygen) missing="$missing openssh-client" ;;
             sshd) missing="$missing openssh-server" ;;
+            gpg) missing="$missing gnupg" ;;
             *) missing="$missing $name" ;;
         esac
     done

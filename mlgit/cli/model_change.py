@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -17,10 +17,12 @@ from mlgit.errors import Invalid, NotFound, RemoteFailed
 from mlgit.ledger import Ledger, tagging
 from mlgit.ledger.tagging import New
 from mlgit.records import Run
-from mlgit.registry import events, policy, verbs
+from mlgit.registry import approvals, events, policy, signatures, verbs
+from mlgit.registry.approvals import Approval
 from mlgit.registry.find import FORMS, split, version_meant
 from mlgit.registry.fold import Model, Version
 from mlgit.registry.search import runs_of
+from mlgit.registry.signatures import Signer
 from mlgit.registry.state import load, load_model
 
 COMMANDS: list[click.Command] = []
@@ -215,7 +217,8 @@ def promote_command(
         chosen = _needed(found, version)
         rules = policy.load(ledger)
         name = verbs.stage_named(stage, rules.stages)
-        against = _against(ledger, rules, model, chosen, name, reason)
+        said = approvals.load(ledger.repository, model.name) if name in rules.stage else []
+        against = _against(ledger, rules, model, chosen, name, reason, said)
         for line in against:
             click.echo(f"{'Forced' if force else 'Refused'}: {output.clean(line)}", err=True)
         if against and not force:
@@ -234,27 +237,73 @@ def promote_command(
             archive_existing=archive_existing,
             forced="; ".join(against) or None,
             stages=rules.stages,
+            after=approvals.newest(said),
         )
 
     _change(version, push, verb)
 
 
 def _against(
-    ledger: Ledger, rules: policy.Policy, model: Model, version: Version, stage: str, reason: str
+    ledger: Ledger,
+    rules: policy.Policy,
+    model: Model,
+    version: Version,
+    stage: str,
+    reason: str,
+    said: Sequence[Approval],
 ) -> list[str]:
     """Returns what the policy has against a promotion."""
     if stage not in rules.stage:
         return []
+    asks = rules.stage[stage]
     current = model.holder(stage)
     runs = runs_of(ledger, [version, *([current] if current else [])])
     signs = ledger.repository.flag("tag.gpgsign", False)
+    approved: list[Signer] = []
+    if asks.approvals:
+        signed = signatures.check(ledger, [each.sha for each in said if each.is_signed])
+        promoter = signatures.own(ledger.repository)
+        approved = approvals.standing(said, signed, version, stage, promoter)
     return policy.check(
-        rules.stage[stage],
+        asks,
         runs.get(version.run or ""),
         runs.get(current.run or "") if current else None,
         reason,
         ledger.repository.person.email if signs else None,
+        [signer.who for signer in approved],
     )
+
+
+def _approval(version: str, stage: str, reason: str, push: bool, withdrawn: bool) -> None:
+    def verb(ledger: Ledger, model: Model, found: Version | None) -> list[New]:
+        name = verbs.stage_named(stage, policy.load(ledger).stages)
+        chosen = _needed(found, version)
+        return approvals.say(ledger.repository, model, chosen, name, reason, withdrawn=withdrawn)
+
+    _change(version, push, verb)
+
+
+@_command("approve", '  mlgit model approve churn@v2 production -m "checked on May" --push')
+@_version
+@click.argument("stage")
+@_why
+@_push
+def approve_command(version: str, stage: str, reason: str, push: bool) -> None:
+    """Say, signed, that a version may take a stage.
+
+    mlgit.toml says how many others have to before somebody can promote it.
+    """
+    _approval(version, stage, reason, push, withdrawn=False)
+
+
+@_command("unapprove", '  mlgit model unapprove churn@v2 production -m "leaks the postcode"')
+@_version
+@click.argument("stage")
+@_why
+@_push
+def unapprove_command(version: str, stage: str, reason: str, push: bool) -> None:
+    """Take back that a version may take a stage."""
+    _approval(version, stage, reason, push, withdrawn=True)
 
 
 @_command("demote", "  mlgit model demote churn@v2 -m 'drifted'")

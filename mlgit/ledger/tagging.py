@@ -60,14 +60,15 @@ class New(NamedTuple):
     """Seconds since 1970."""
 
 
-def make_all(repository: Repository, new: Sequence[New]) -> None:
-    """Makes annotated git tags, all of them or none, signed if `tag.gpgSign` says so.
+def make_all(repository: Repository, new: Sequence[New], sign: bool = False) -> None:
+    """Makes annotated git tags, all of them or none, signed with `sign` or by `tag.gpgSign`.
 
     Raises:
         WriteFailed: there is one of the names already, or one cannot be written or signed.
     """
-    shas = _signed(repository, new) if repository.flag("tag.gpgsign", False) else None
-    if shas is None:
+    if sign or repository.flag("tag.gpgsign", False):
+        shas = _signed(repository, new)
+    else:
         store = Store(repository)
         shas = [store.put("tag", _content(repository, tag)) for tag in new]
     commands = [f"create refs/tags/{tag.name} {sha}\n" for tag, sha in zip(new, shas, strict=True)]
@@ -132,7 +133,8 @@ def _signed(repository: Repository, new: Sequence[New]) -> list[str]:
 def _unsigned(name: str, reason: str = "") -> WriteFailed:
     return WriteFailed(
         f"git could not sign the tag {name}{reason}",
-        "repair signing, or turn it off here: git config tag.gpgSign false",
+        "say which key: git config user.signingkey, and of an SSH key git config gpg.format ssh; "
+        "tag.gpgSign false makes tags of the registry without signatures",
     )
 
 

@@ -8,7 +8,6 @@ true time is a trailer.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -18,16 +17,9 @@ from mlgit.errors import WriteFailed
 from mlgit.ledger import tagging
 from mlgit.ledger.repository import Repository
 from mlgit.ledger.tagging import New
+from mlgit.registry import tag_objects
 
 FORMAT = 1
-_PREFIX = "Mlgit-"
-# What git's tag objects are, https://git-scm.com/docs/git-mktag; an odd one is not read.
-_TAG = re.compile(
-    r"object ([0-9a-f]{40})\ntype commit\ntag [^\n]+\n"
-    r"tagger ([^<\n]*) <([^>\n]*)> (\d{1,12}) [^\n]*\n"
-    r"(?:[^\n]+\n)*\n([^\n]*)\n?(.*)",
-    re.DOTALL,
-)
 
 
 class Event(NamedTuple):
@@ -81,54 +73,27 @@ def load(repository: Repository, model: str | None = None) -> list[Event]:
     if model is not None:
         start = f"refs/tags/{tags.encode(model)}"
         patterns = [f"{start}@*", f"{start}#*"]
-    form = "--format=%(objecttype)%00%(objectname)%00%(refname:strip=2)%00%(raw)%00"
-    listing = repository.git("for-each-ref", form, *patterns)
-    cells = iter(listing.decode(errors="replace").split("\0"))
     found = []
-    for kind, sha, tag, raw in zip(cells, cells, cells, cells, strict=False):
-        if kind.lstrip("\n") == "tag":
-            event = read(tag, sha, raw)
-            if event is not None and model in (None, event.name.model):
-                found.append(event)
+    for tag, sha, raw in tag_objects.listing(repository, *patterns):
+        event = read(tag, sha, raw)
+        if event is not None and model in (None, event.name.model):
+            found.append(event)
     return sorted(found, key=lambda event: event.order)
 
 
 def read(tag: str, sha: str, raw: str) -> Event | None:
     """Returns the event that a tag object is, by its ref's name; None if it is none."""
-    name, match = tags.parse(tag), _TAG.match(raw)
-    if name is None or match is None:
+    name = tags.parse(tag)
+    said = tag_objects.read(tag, raw) if name is not None else None
+    if name is None or said is None:
         return None
-    commit, by, email, when, subject, rest = match.groups()
-    signature = None
-    for begin in _SIGNATURE.finditer(rest):  # the last counts, as for git
-        signature = begin
-    body, told = _split(rest[: signature.start()] if signature else rest)
-    stamp = told.get("Time", "")
+    stamp = said.trailers.get("Time", "")
     if not names.is_timestamp(stamp):
-        stamp = names.timestamp(min(int(when), 253402300799))
-    kind = _KINDS[signature[1]] if signature else None
-    return Event(name, tag, sha, commit, int(when), stamp, by, email, subject, body, told, kind)
-
-
-# How https://git-scm.com/docs/gitformat-signature has signatures begin.
-_KINDS = {
-    "SSH SIGNATURE": "SSH",
-    "PGP SIGNATURE": "GPG",
-    "PGP MESSAGE": "GPG",
-    "SIGNED MESSAGE": "X.509",
-}
-_SIGNATURE = re.compile(rf"^-----BEGIN ({'|'.join(_KINDS)})-----", re.MULTILINE)
-
-
-def _split(text: str) -> tuple[str, dict[str, str]]:
-    """Returns the body of a message and our trailers, which are its last paragraph."""
-    body, _, last = text.rstrip("\n").rpartition("\n\n")
-    if not last.lstrip("\n").startswith(_PREFIX):
-        return text.strip(), {}
-    return body.strip(), dict(_TRAILER.findall(last))
-
-
-_TRAILER = re.compile(rf"^{_PREFIX}([\w-]+): (.*)$", re.MULTILINE)
+        stamp = names.timestamp(min(said.when, 253402300799))
+    return Event(
+        *(name, tag, sha, said.commit, said.when, stamp, said.by, said.email),
+        *(said.subject, said.body, said.trailers, said.signature),
+    )
 
 
 def next_number(events: Iterable[Event]) -> int:
@@ -136,26 +101,28 @@ def next_number(events: Iterable[Event]) -> int:
     return 1 + max((event.name.counter or 0 for event in events), default=0)
 
 
-def write(repository: Repository, known: Sequence[Event], drafts: Sequence[Draft]) -> list[New]:
+def write(
+    repository: Repository, known: Sequence[Event], drafts: Sequence[Draft], after: str = ""
+) -> list[New]:
     """Makes the tags of what was decided together, all of them or none, and returns them.
 
-    `known` are the events of the model that were known when deciding. Tags are signed if
+    `known` are the events of the model that were known when deciding; `after` is a stored
+    time: of what else was known, whatever clock it came from. Tags are signed if
     `tag.gpgSign` says so.
 
     Raises:
         WriteFailed: one is there already, or cannot be written or signed.
     """
     now = time.time()
+    if after:
+        now = max(now, names.seconds(after))
     first = max(int(now), 1 + max((event.when for event in known), default=0))
     seen = max((event.name.counter or 0 for event in known), default=0)
     made = []
     for later, draft in enumerate(drafts):
         fixed = {"Format": str(FORMAT), "Time": names.timestamp(now), "Seen": str(seen)}
-        told = "".join(
-            f"{_PREFIX}{key}: {value}\n" for key, value in {**fixed, **draft.trailers}.items()
-        )
-        reason = f"{draft.reason.strip()}\n\n" if draft.reason.strip() else ""
-        message = f"{draft.subject}\n\n{reason}{told}"
+        told = {**fixed, **draft.trailers}
+        message = tag_objects.message(draft.subject, draft.reason, told)
         made.append(New(str(draft.name), draft.commit, message, first + later))
     if len({new.name for new in made}) < len(made):
         raise WriteFailed("the same event was to be written twice")

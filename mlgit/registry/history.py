@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from mlgit.registry.approvals import Approval
 from mlgit.registry.events import Event
 from mlgit.registry.fold import STAGES, Model, Version, apply
 
@@ -65,9 +66,12 @@ def spans(model: Model, stages: Collection[str] = STAGES) -> list[Span]:
     return found
 
 
-def sentence(model: Model, event: Event) -> str:
-    """Says what an event is, for those that we wrote and those of GTO alike."""
+def sentence(model: Model, event: Event | Approval) -> str:
+    """Says what an event or approval is, for those that we wrote and those of GTO alike."""
     number = next((v.short for v in model.versions if v.commit == event.commit), "?")
+    if isinstance(event, Approval):
+        no_longer = "no longer " * event.name.withdrawn
+        return f"{number} {no_longer}approved for {event.name.stage}"
     name = event.name
     return {
         "register": f"{number} registered",

@@ -10,6 +10,7 @@
     reason = true              # a reason is given
     signature = true           # the git tag is signed …
     signers = ["ada@example.org"]  # … by one of these
+    approvals = 2              # so many others approve it: `mlgit model approve`
 
 Conditions are those of `mlgit log --where`; `current.` before a param or metric means
 that of the version that is in the stage, and a condition on it holds while there is none.
@@ -18,7 +19,8 @@ that of the version that is in the stage, and a condition on it holds while ther
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import msgspec
 
@@ -39,6 +41,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     reason: bool = False
     signature: bool = False
     signers: list[str] = msgspec.field(default_factory=list)
+    approvals: Annotated[int, msgspec.Meta(ge=0, le=99)] = 0
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,11 +87,12 @@ def check(
     current: Run | None,
     reason: str,
     signed_by: str | None,
+    approved_by: Sequence[str] = (),
 ) -> list[str]:
     """Returns what a stage has against a version, as sentences; nothing if it may enter. Pure.
 
     `run` is the version's, `current` that of the version in the stage; `signed_by` is the
-    email of a good signature, or None.
+    email of a good signature, or None; `approved_by` those whose approvals count.
     """
     found = []
     if stage.reason and not reason.strip():
@@ -97,6 +101,12 @@ def check(
         found.append("the git tag has to be signed: git config tag.gpgSign true")
     if stage.signers and signed_by not in stage.signers:
         found.append(f"it has to be signed by {' or '.join(stage.signers)}")
+    if len(approved_by) < stage.approvals:
+        others = f"{stage.approvals} other{'s' * (stage.approvals > 1)} have to approve it"
+        known = f"{', '.join(approved_by) or 'nobody'} did"
+        found.append(f"{others}, and {known}: mlgit model approve")
+    if stage.approvals and signed_by is None and not stage.signature:
+        found.append("its approvals are others' only if it is signed: git config tag.gpgSign true")
     if run is None:
         if stage.require or stage.clean_code or stage.versioned_inputs:
             found.append("the run of the version is not in this ledger")

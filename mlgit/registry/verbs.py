@@ -135,10 +135,12 @@ def promote(
     archive_existing: bool = False,
     forced: str | None = None,
     stages: Sequence[str] = STAGES,
+    after: str = "",
 ) -> list[New]:
     """Moves a version to a stage; who held the stage leaves it, or goes to `archived`.
 
-    `forced` says what the policy had against it.
+    `forced` says what the policy had against it; `after` when the last approval was made
+    that this stands on, by whatever clock.
 
     Raises:
         NotFound: there is no such stage.
@@ -157,7 +159,7 @@ def promote(
                 drafts.append(_take(model, holder, "archived", numbers, reason, From=stage))
     more = {"From": version.stage, "Forced": forced}
     drafts.append(_take(model, version, stage, numbers, reason, **more))
-    return events.write(ledger.repository, model.events, drafts)
+    return events.write(ledger.repository, model.events, drafts, after)
 
 
 def stage_named(said: str, stages: Sequence[str] = STAGES) -> str:

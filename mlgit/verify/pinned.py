@@ -9,8 +9,9 @@ from mlgit.data import pointers
 from mlgit.errors import MlgitError, Unreadable
 from mlgit.ledger import Ledger, tagging
 from mlgit.ledger.objects import Object
-from mlgit.ledger.repository import GitFailed
 from mlgit.records import Run
+from mlgit.registry import signatures
+from mlgit.registry.signatures import Signature
 from mlgit.verify.outcome import FAILED, OK, UNKNOWN, Outcome
 
 
@@ -19,11 +20,12 @@ def tags(ledger: Ledger, runs: Sequence[Run], whole: bool) -> Iterator[Outcome]:
 
     With `whole` all tags are looked at; otherwise those whose commit is of one of the runs.
     """
-    ours = sorted(tagging.here(ledger.repository))
+    here = tagging.here(ledger.repository)
+    ours = sorted(here)
     known = {run.id: run for run in runs}
     limit = records.SIZE_LIMITS["run"]
     found = ledger.reader.find_many((f"refs/tags/{tag}^{{}}:run.json" for tag in ours), limit)
-    signed = _signed(ledger, ours)
+    looked = []
     for tag, content in zip(ours, found, strict=True):
         if not isinstance(content, Object):
             if whole:
@@ -37,8 +39,11 @@ def tags(ledger: Ledger, runs: Sequence[Run], whole: bool) -> Iterator[Outcome]:
         if whole or run.id in known:
             reason = _difference(ledger, tag, run, content.data, known.get(run.id))
             yield Outcome("tag", tag, FAILED if reason else OK, reason)
-            if tag in signed:
-                yield _signature(ledger, tag)
+            looked.append(tag)
+    signed = signatures.check(ledger, [here[tag] for tag in looked])
+    for tag in looked:
+        if signature := signed.get(here[tag]):
+            yield _signature(tag, signature)
 
 
 def _difference(
@@ -62,21 +67,9 @@ def _difference(
     return None
 
 
-def _signed(ledger: Ledger, ours: Sequence[str]) -> set[str]:
-    contents = ledger.reader.find_many(f"refs/tags/{tag}" for tag in ours)
-    return {
-        tag
-        for tag, found in zip(ours, contents, strict=True)
-        if isinstance(found, Object) and b"\n-----BEGIN " in found.data
-    }
-
-
-def _signature(ledger: Ledger, tag: str) -> Outcome:
-    try:
-        ledger.repository.git("verify-tag", "--raw", tag)
-    except GitFailed as error:
-        said = error.stderr.lower()
-        if "no principal matched" in said or "no_pubkey" in said or "allowedsignersfile" in said:
-            return Outcome("signature", tag, UNKNOWN, "the signer's key is not known here")
-        return Outcome("signature", tag, FAILED, "the signature is bad")
-    return Outcome("signature", tag, OK)
+def _signature(tag: str, found: Signature) -> Outcome:
+    if found.state == "good":
+        return Outcome("signature", tag, OK)
+    if found.state == "unknown":
+        return Outcome("signature", tag, UNKNOWN, "the signer's key is not known here")
+    return Outcome("signature", tag, FAILED, "the signature is bad")

@@ -50,6 +50,9 @@ COMMANDS = [
     "experiment rename churn leaving",
     "experiment rm churn",
     "experiment restore churn",
+    "view save best churn --sort name",
+    "view ls",
+    "view rm best churn",
     "model register churn train.py",
     "model register churn boosted",
     *(

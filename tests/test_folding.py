@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlgit import names, records
-from mlgit.records import Fact, Metric, Person, Pointer, Run, fold, fold_experiment
+from mlgit.records import Fact, Metric, Person, Pointer, Run, View, fold, fold_experiment
 
 ADA = Person(name="Ada Example", email="ada@example.org")
 TIME = "2026-11-23T10:00:00.000000Z"
@@ -226,6 +226,17 @@ def test_the_folded_run_is_another_object() -> None:
         ([("delete", {}), ("restore", {})], {}),
         ([("applaud", {})], {}),
         ([("note", {"text": "of runs only"})], {}),
+        (
+            [("view", {"name": "best", "where": "name", "columns": ["id"]})],
+            {"views": {"best": View("name", "", ("id",))}},
+        ),
+        (
+            [("view", {"name": "best"}), ("view", {"name": "best", "sort": "id", "new": 1})],
+            {"views": {"best": View(sort="id")}},
+        ),
+        ([("view", {"name": "best"}), ("unview", {"name": "best"})], {}),
+        ([("view", {"name": "best", "columns": "id"}), ("unview", {"name": "other"})], {}),
+        ([("view", {"name": 1}), ("view", {"name": "a", "where": None}), ("unview", {})], {}),
     ],
     ids=lambda part: " ".join(kind for kind, _ in part) if isinstance(part, list) else "",
 )
@@ -233,6 +244,7 @@ def test_facts_change_an_experiment_so(
     facts: list[tuple[str, Any]], changes: dict[str, Any]
 ) -> None:
     plain = {"name": "churn", "title": "churn", "description": None, "tags": {}, "hidden": ""}
+    plain["views"] = {}
     found = fold_experiment("churn", [fact(*each) for each in facts])
     assert {field: getattr(found, field) for field in plain} == plain | changes
 

@@ -338,7 +338,8 @@ def test_there_is_a_fact_of_every_kind() -> None:
         "applaud",
     }
     assert {kind for above, kind in kinds if above == "experiments"} == {
-        *("describe", "rename", "tag", "untag", "delete", "restore", "applaud")
+        *("describe", "rename", "tag", "untag", "delete", "restore", "applaud"),
+        *("view", "unview"),
     }
 
 
@@ -507,6 +508,11 @@ def test_experiments_are_read(ledger: Ledger) -> None:
         title="taxi",
         description="Trip duration, New York 2021.",
         tags={"owner": "ada"},
+        views={
+            "best": records.View(
+                "metrics.rmse < 7", "metrics.rmse,-started", ("name", 'metrics."val loss".min')
+            )
+        },
     )
     assert found.pop("nyc-taxi") == taxi
     assert found.pop("team/churn") == records.Experiment(name="team/churn", title="team/churn")

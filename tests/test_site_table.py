@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from browser import Visit, chromium, visit
+from click.testing import CliRunner
 from conftest import add_runs, make_run
 from test_site_browser import ATTACKS, AXE
 
 from mlgit import records
+from mlgit.cli import cli
 from mlgit.ledger import Ledger
 from mlgit.query import Field
 from mlgit.site import tables
@@ -87,10 +90,10 @@ class Table:
         return [int(name.removeprefix("run ")) for name in self.names()]
 
     def head(self, name: str) -> Any:
-        return self.page.locator("thead button", has=self.page.get_by_text(name, exact=True))
+        return self.page.locator(".runs thead button", has=self.page.get_by_text(name, exact=True))
 
     def sorts(self) -> dict[str, str]:
-        heads = self.page.locator("thead th[aria-sort]")
+        heads = self.page.locator(".runs thead th[aria-sort]")
         found = heads.evaluate_all(
             "heads => heads.map(head => [head.querySelector('bdi').textContent, head.ariaSort])"
         )
@@ -204,7 +207,7 @@ def test_a_field_that_no_run_has_is_told(table: Table) -> None:
 
 
 def test_columns_are_chosen_and_pinned(table: Table) -> None:
-    assert "lr" in table.page.locator("thead").inner_text()
+    assert "lr" in table.page.locator(".runs thead").inner_text()
     table.page.get_by_role("button", name="Columns").click()
     table.page.get_by_role("searchbox", name="Find a column").fill("mod")
     assert table.page.locator(".sheet li:visible").count() == 1
@@ -213,12 +216,12 @@ def test_columns_are_chosen_and_pinned(table: Table) -> None:
     assert table.head("model").count() == 0
     table.page.get_by_role("button", name="Keep model at the left").click()
     assert table.state()["pin"] == "params.model"
-    heads = table.page.locator("thead bdi").all_inner_texts()
+    heads = table.page.locator(".runs thead bdi").all_inner_texts()
     assert heads[:2] == ["name", "model"]
     table.page.keyboard.press("Escape")
     assert table.page.locator(".sheet:visible").count() == 0
     table.page.set_viewport_size({"width": 700, "height": 800})
-    cell = table.page.locator("tbody tr:not(.space) td").nth(1)  # model, after the check box
+    cell = table.page.locator(".runs tbody tr:not(.space) td").nth(1)  # model, after the check box
     before = cell.bounding_box()
     table.page.locator(".live .scroll").evaluate("scroll => scroll.scrollLeft = 300")
     assert cell.bounding_box() == before
@@ -233,7 +236,7 @@ def test_groups_tell_count_and_spread(table: Table) -> None:
     assert rows.locator("th bdi").all_inner_texts() == sorted(MODELS)
     assert rows.locator("th small").all_inner_texts() == ["10 runs"] * 3
     # Forest: 1, 4, 7 (none), 10, 13, … as the last digits 1 4 0 3 6 9 2 5 8, and a half.
-    place = table.page.locator("thead bdi").all_inner_texts().index("rmse")
+    place = table.page.locator(".runs thead bdi").all_inner_texts().index("rmse")
     cell = rows.first.locator("td").nth(place)
     assert cell.locator("bdi").inner_text() == "4.722"
     assert cell.locator("small").inner_text() == "0.5 to 9.5"
@@ -245,8 +248,8 @@ def test_groups_tell_count_and_spread(table: Table) -> None:
 
 
 def test_metrics_show_their_lowest_or_highest(table: Table) -> None:
-    place = table.page.locator("thead bdi").all_inner_texts().index("rmse")
-    cell = table.page.locator("tbody tr[aria-rowindex='2'] td").nth(place)
+    place = table.page.locator(".runs thead bdi").all_inner_texts().index("rmse")
+    cell = table.page.locator(".runs tbody tr[aria-rowindex='2'] td").nth(place)
     assert cell.inner_text() == "9.5"
     table.page.get_by_role("button", name="View").click()
     table.page.get_by_label("lowest").check()
@@ -317,7 +320,7 @@ def test_everything_is_in_the_address(table: Table) -> None:
     assert table.names() == rows
     assert table.told() == told
     assert table.sorts() == {"depth": "ascending"}
-    assert "max" in table.page.locator("thead").inner_text()
+    assert "max" in table.page.locator(".runs thead").inner_text()
     # And nothing of it comes from anywhere else.
     table.page.goto(url.partition("#")[0])
     table.page.reload()
@@ -339,6 +342,50 @@ def test_a_link_on_the_page_sets_the_state(table: Table) -> None:
     table.page.evaluate("location.hash = 'where=params.depth+%3D+2&sort=name'")
     table.page.locator(".count", has_text="6 of 30").wait_for()
     assert table.numbers() == [12, 17, 2, 22, 27, 7]
+
+
+def test_saved_views_are_links(site: Path, browser: Any) -> None:
+    def run(*words: str) -> str:
+        return str(CliRunner().invoke(cli, words, catch_exceptions=False).output)
+
+    odd = '<b>"it\'s" & more'
+    run("view", "save", odd, "taxi", "--where", "params.model = gbr and name like '%2%'")
+    run("view", "save", "deep", "taxi", "--sort=-params.depth", "--columns", "name,params.depth")
+    run("view", "save", "gone", "taxi", "--where", "status = failed")
+    assert "Removed" in run("view", "rm", "gone", "taxi")
+    with visit(browser) as seen:
+        table = Table(seen, built(site))
+        links = table.page.locator(".views a")
+        assert links.all_inner_texts() == [odd, "deep"]
+        links.first.click()
+        table.page.locator(".count", has_text="4 of 30 runs").wait_for()
+        assert table.numbers() == [27, 24, 21, 12]
+        assert links.first.get_attribute("aria-current") == "true"
+        links.last.click()
+        table.page.locator(".count", has_text="30 runs").wait_for()
+        assert table.state() == {"sort": "-params.depth", "cols": "name,params.depth"}
+        assert table.page.locator(".runs thead bdi").all_inner_texts() == ["name", "depth"]
+        # The page gives the command for what it shows, which does just that.
+        table.filter("name like '%1' and params.depth = 1")
+        table.page.get_by_role("button", name="View").click()
+        table.page.get_by_role("textbox", name="Name of the view").fill("it's mine")
+        command = table.page.locator(".saving code").inner_text()
+    program, *words = shlex.split(command)
+    assert program == "mlgit"
+    assert run(*words) == 'Saved the view "it\'s mine" of taxi.\n'
+    (view,) = [
+        view
+        for view in json.loads(run("view", "ls", "--json"))["mlgit.view.ls/v1"]
+        if view["name"] == "it's mine"
+    ]
+    assert view == {
+        "name": "it's mine",
+        "experiment": "taxi",
+        "where": "name like '%1' and params.depth = 1",
+        "sort": "-params.depth",
+        "columns": ["name", "params.depth"],
+    }
+    assert seen.complaints == []
 
 
 # --- keyboard and screen reader ------------------------------------------------------------------
@@ -381,7 +428,7 @@ def test_what_a_screen_reader_is_told(table: Table) -> None:
     grid = table.page.get_by_role("grid", name="Runs")
     assert grid.get_attribute("aria-rowcount") == "31"
     assert table.page.locator(".count").get_attribute("role") == "status"
-    indices = table.page.locator("tbody tr:not(.space)").evaluate_all(
+    indices = table.page.locator(".runs tbody tr:not(.space)").evaluate_all(
         "rows => rows.map(row => Number(row.getAttribute('aria-rowindex')))"
     )
     assert indices == list(range(2, len(indices) + 2))

@@ -38,6 +38,7 @@ _COMMANDS = {
     "rm": "facts",
     "restore": "facts",
     "experiment": "experiment",
+    "view": "view",
     "model": "model",
     "site": "site",
     "push": "share",

@@ -15,6 +15,8 @@ from mlgit.cli import absent, complete, groups, output, table
 from mlgit.cli.columns import all_fields, by_importance, cells, default_fields, headings, metrics
 from mlgit.cli.place import ledger as open_ledger
 from mlgit.cli.place import live_runs
+from mlgit.cli.view import fields_of
+from mlgit.cli.view import find as find_view
 from mlgit.errors import Invalid, NotFound
 from mlgit.ledger import Ledger
 from mlgit.query import Field
@@ -69,6 +71,9 @@ in which these runs differ.""",
     shell_complete=complete.experiments,
 )
 @click.option(
+    "--view", metavar="NAME", help="Of this experiment, as the view says; see 'mlgit view'."
+)
+@click.option(
     "--since",
     metavar="WHEN",
     help="Only runs started since 2026-11-22 or '2026-11-22 20:30' (local time; Z for UTC), "
@@ -94,6 +99,7 @@ def log_command(
     sort: str,
     columns: str | None,
     experiment: str | None,
+    view: str | None,
     since: str | None,
     status: str | None,
     group_by: str | None,
@@ -106,9 +112,16 @@ def log_command(
     if len({*forms}) + (template is not None) > 1:
         raise click.UsageError("choose one of --json, --jsonl, --csv and --format")
     form = forms[0] if forms else None
+    if view is not None:
+        if experiment is None:
+            raise click.UsageError("--view is of an --experiment")
+        with open_ledger() as ledger:
+            seen = find_view(ledger, experiment, view)
+        where = " and ".join(f"({each})" for each in (seen.where, where) if each.strip())
+        sort, columns = sort or seen.sort, columns or ",".join(seen.columns)
     compared = query.parse(where).fields
     sorted_by = [key.field for key in query.parse_sort(sort)]
-    chosen = [query.parse_field(part) for part in _COLUMN.findall(columns)] if columns else None
+    chosen = fields_of(columns) if columns else None
     grouping = query.parse_field(group_by) if group_by else None
     inserted = [query.parse_field(part) for part in _PLACE.split(template or "")[1::2]]
     fill = _filler(template, inserted) if template is not None else None
@@ -135,9 +148,6 @@ def log_command(
     else:
         nothing = "No run is deleted." if deleted else "No runs yet."
         click.echo("No run matches." if condition or experiment else nothing, err=True)
-
-
-_COLUMN = re.compile(r'(?:"[^"]*"|`[^`]*`|[^,])+')
 
 
 def _select(

@@ -5,7 +5,7 @@ distrusted, history.py keeps metric points, folding.py adds later facts.
 """
 
 from mlgit.records.canonical import canonical, pack, parse, unpack
-from mlgit.records.folding import Experiment, Stretch, fold, fold_experiment, stretches
+from mlgit.records.folding import Experiment, Stretch, View, fold, fold_experiment, stretches
 from mlgit.records.history import History, Points
 from mlgit.records.schema import (
     FORMAT,
@@ -42,6 +42,7 @@ __all__ = [
     "Run",
     "Source",
     "Stretch",
+    "View",
     "canonical",
     "dump_fact",
     "dump_run",

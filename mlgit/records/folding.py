@@ -213,6 +213,14 @@ _RUN_FACTS: dict[str, Callable[[dict[str, Any], Fact], None]] = {
 }
 
 
+class View(NamedTuple):
+    """A way to look at an experiment's runs, in the query language; empty is what is usual."""
+
+    where: str = ""
+    sort: str = ""
+    columns: tuple[str, ...] = ()
+
+
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     """An experiment as its facts tell it; one without facts has only its name."""
 
@@ -223,6 +231,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, str] = msgspec.field(default_factory=dict)
     hidden: str = ""
     """Runs with ids below this are hidden: the id of the fact that deleted them."""
+    views: dict[str, View] = msgspec.field(default_factory=dict)
 
 
 def fold_experiment(name: str, facts: Iterable[Fact]) -> Experiment:
@@ -232,6 +241,7 @@ def fold_experiment(name: str, facts: Iterable[Fact]) -> Experiment:
     """
     title, description, hidden = name, None, ""
     tags: dict[str, str] = {}
+    views: dict[str, View] = {}
     for fact in sorted(facts, key=lambda fact: fact.id):
         try:
             if fact.kind == "rename":
@@ -242,10 +252,24 @@ def fold_experiment(name: str, facts: Iterable[Fact]) -> Experiment:
                 tags[_str(fact.data["key"])] = _str(fact.data["value"])
             elif fact.kind == "untag":
                 tags.pop(_str(fact.data["key"]), None)
+            elif fact.kind == "view":
+                views[_str(fact.data["name"])] = _view(fact)
+            elif fact.kind == "unview":
+                views.pop(_str(fact.data["name"]), None)
             elif fact.kind == "delete":
                 hidden = fact.id
             elif fact.kind == "restore":
                 hidden = ""
         except _NONSENSE:
             continue
-    return Experiment(name=name, title=title, description=description, tags=tags, hidden=hidden)
+    return Experiment(
+        name=name, title=title, description=description, tags=tags, hidden=hidden, views=views
+    )
+
+
+def _view(fact: Fact) -> View:
+    where, sort = (_str(fact.data.get(part, "")) for part in ("where", "sort"))
+    columns = fact.data.get("columns", [])
+    if not isinstance(columns, list):
+        raise TypeError("a list is expected")
+    return View(where, sort, tuple(map(_str, columns)))

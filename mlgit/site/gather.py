@@ -42,6 +42,7 @@ class Experiment(NamedTuple):
     """The positions of its deleted runs."""
     hidden: str
     """Runs with ids below this were deleted with the experiment."""
+    views: dict[str, records.View]
 
     @property
     def url(self) -> str:
@@ -196,12 +197,13 @@ def _experiments(
     by_title: dict[str, Experiment] = {}
     for name in sorted({*stored, *known}):
         facts = known.get(name) or records.Experiment(name=name, title=name)
-        found = by_title.get(facts.title) or Experiment(facts.title, [], None, {}, [], [], "")
+        found = by_title.get(facts.title) or Experiment(facts.title, [], None, {}, [], [], "", {})
         by_title[facts.title] = found._replace(
             names=[*found.names, name],
             description=found.description or facts.description,
             tags={**facts.tags, **found.tags},
             hidden=max(found.hidden, facts.hidden),
+            views={**facts.views, **found.views},
         )
     title_of = {name: each.title for each in by_title.values() for name in each.names}
     limits = {name: known[name].hidden for name in known}

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
+from urllib.parse import urlencode
 
 HOME = "index.html"
 RUNS = "runs.html"
@@ -50,6 +52,16 @@ def slug(name: str) -> str:
 def experiment(stored: str) -> str:
     """Returns the page of an experiment, by the name that its runs store."""
     return f"experiments/{slug(stored)}.html"
+
+
+def view(where: str, sort: str, columns: Iterable[str]) -> str:
+    """Returns what a link to a view of an experiment's runs adds to the page: see site/table.js.
+
+    >>> view("metrics.rmse < 7", "", ["name", "metrics.rmse"])
+    '#where=metrics.rmse+%3C+7&cols=name%2Cmetrics.rmse'
+    """
+    state = {"where": where, "sort": sort, "cols": ",".join(columns)}
+    return "#" + urlencode({key: value for key, value in state.items() if value})
 
 
 def experiment_data(stored: str) -> str:

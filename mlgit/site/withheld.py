@@ -52,6 +52,10 @@ def redacted(site: Site, redactor: Redactor) -> Site:
             rows=each.rows,
             gone=each.gone,
             hidden=each.hidden,
+            # One that tells what is withheld would find something else.
+            views={
+                n: view for n, view in each.views.items() if redactor.value((n, view)) == (n, view)
+            },
         )
         for each in site.experiments
     ]

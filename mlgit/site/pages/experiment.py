@@ -68,6 +68,9 @@ def _context(
         if experiment.description
         else None,
         "statuses": statuses,
+        "views": [
+            (name, urls.view(*view)) for name, view in sorted(experiment.views.items()) if any(view)
+        ],
         "table": table,
         "static": static_rows(site, table),
         "metric": metric,

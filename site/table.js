@@ -11,9 +11,12 @@
   const { parse, parseFields, parseSort, spelled, sorted } = mlgit.query;
 
   const SPARE = 8; // rows that are drawn above and below those in view
-  const SAMPLED = 60; // rows whose cells tell how wide a column is
+  const SAMPLED = 40; // rows whose cells tell how wide a column is
+  const MEASURED = 4; // of them are measured
   const WIDEST = 340; // pixels of a column
   const PADDING = 28; // pixels beside the text of a cell
+  const ROW = 2.3; // the height of a row as the stylesheet has it, in sizes of the page's text
+  const SMALL = 0.88; // of the size of other text
   const TICK = 40; // pixels of the column of check boxes
   const NAME = { kind: "attribute", key: "name", part: "" };
 
@@ -254,14 +257,18 @@
       return this.palette[(this.selected.get(position) ?? position) % this.palette.length];
     }
 
+    /** Tells others what is shown, once the table itself is: charts take longer. */
     tell() {
-      const detail = {
-        data: this.data,
-        rows: this.rows,
-        selected: this.selectedIds(),
-        colour: (position) => this.colour(position),
-      };
-      this.element.dispatchEvent(new CustomEvent("mlgit:rows", { bubbles: true, detail }));
+      clearTimeout(this.telling);
+      this.telling = setTimeout(() => {
+        const detail = {
+          data: this.data,
+          rows: this.rows,
+          selected: this.selectedIds(),
+          colour: (position) => this.colour(position),
+        };
+        this.element.dispatchEvent(new CustomEvent("mlgit:rows", { bubbles: true, detail }));
+      });
     }
 
     // --- drawing --------------------------------------------------------------------------------------
@@ -297,8 +304,12 @@
       const width = (text) => pen.measureText(text).width;
       const head = ({ column, part }) => `${this.prefix(column)}${column.head}${part === "last" ? "" : " max"}${this.sort.length ? " ↑1" : ""}`;
       const wide = this.columns.map((shown, place) => {
-        const texts = sample.map((item) => this.said(item, place, shown.column, shown.part));
-        const longest = Math.max(0.95 * width(head(shown)), ...texts.map(width));
+        const said = sample.map((item) => this.said(item, place, shown));
+        const letters = ([main, small = ""]) => main.length + small.length;
+        // Those of most letters are enough: to measure all takes longer than to draw them.
+        const long = said.sort((one, other) => letters(other) - letters(one)).slice(0, MEASURED);
+        const longest = Math.max(0.95 * width(head(shown)), ...long.map(([main, small]) =>
+          width(main) + (small ? SMALL * width(small) + 14 : 0)));
         return Math.min(WIDEST, Math.ceil(longest) + PADDING);
       });
       const narrow = this.scroll.clientWidth < 520;
@@ -323,12 +334,13 @@
       this.pin([...this.head.children]);
     }
 
-    /** Returns the text of a cell, to measure it. */
-    said(item, place, column, part) {
+    /** Returns the text of a cell, and what stands small beside it, to measure them. */
+    said(item, place, { column, part }) {
       if (typeof item !== "number") {
-        return place ? mlgit.columns.summary(column, item.positions, part).join("  ") : `▸  ${this.groupName(item)}  000 runs`;
+        const { positions } = item;
+        return place ? mlgit.columns.summary(column, positions, part) : [`▸  ${this.groupName(item)}`, counted(positions.length, "run")];
       }
-      return place ? mlgit.columns.text(column, value(column, item, part)) : this.label(item);
+      return place ? [mlgit.columns.text(column, value(column, item, part))] : [this.groups ? `▸ ${this.label(item)}` : this.label(item)];
     }
 
     prefix(column) {
@@ -364,7 +376,7 @@
     /** Draws the rows in view; `anew` if what they say has changed. */
     draw(anew = false) {
       if (anew) this.drawn = new Map();
-      this.height ||= 36;
+      this.height ||= ROW * parseFloat(getComputedStyle(document.documentElement).fontSize);
       const high = this.everything ? Infinity : this.scroll.clientHeight || innerHeight;
       const first = this.everything ? 0 : Math.max(0, Math.floor(this.scroll.scrollTop / this.height) - SPARE);
       const last = Math.min(this.items.length, first + Math.ceil(high / this.height) + 2 * SPARE);
@@ -551,9 +563,10 @@
       addEventListener("afterprint", () => this.drawEverything(false));
       let width = this.scroll.clientWidth;
       new ResizeObserver(() => {
-        if (this.scroll.clientWidth !== width) this.layOut();
+        const isWider = this.scroll.clientWidth !== width;
+        if (isWider) this.layOut();
         width = this.scroll.clientWidth;
-        this.draw(true);
+        this.draw(isWider);
       }).observe(this.scroll);
     }
 

@@ -33,7 +33,7 @@ A view is shared like runs, by 'mlgit push'. It stands as a link on the experime
 whose menu View also gives the command that saves what the page shows.""",
 )
 def view_command() -> None:
-    """Save conditions, order and columns of an experiment's runs under a name."""
+    """Keep ways to look at an experiment's runs under a name."""
 
 
 @view_command.command(

@@ -19,6 +19,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+SITE = HERE.parent / "build" / "demo-site"
 MARK = ".mlgit-demo"  # tells a scratch folder of ours, which may be emptied, from any other
 TAXI_MONTHS = ("green_tripdata_2021-01.parquet", "green_tripdata_2021-02.parquet")
 STYLED = sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -119,7 +120,7 @@ def edit(path: Path, old: str, new: str) -> None:
     show_command(f"sed -i 's/{old}/{new}/' {path.parent.name}/{path.name}   # and no commit")
 
 
-def demo(scratch: Path) -> None:
+def demo(scratch: Path, site: Path) -> None:
     sh = Shell(scratch)
     project = scratch / "project"
     make_project(project)
@@ -132,6 +133,10 @@ def demo(scratch: Path) -> None:
     heading("It is an ordinary branch: one commit per run")
     sh.cd("../project")
     sh("git log mlgit --first-parent --oneline", most=25)
+    heading("All of it as pages, which open by double click")
+    sh(f"mlgit site build --title 'Two models' --out {shlex.quote(str(site))}")
+    if not (site / "index.html").is_file():
+        raise Failed("there is no first page")
 
 
 def begin(sh: Shell) -> None:
@@ -267,7 +272,9 @@ def main() -> int:
     try:
         scratch = make_scratch(args.path)
         print(f"Scratch folder: {scratch}")
-        demo(scratch)
+        # The site outlives the scratch folder: it is what one looks at afterwards.
+        site = scratch / "site" if args.keep or args.path else SITE
+        demo(scratch, site)
     except Failed as error:
         # The scratch folder stays, to look at what went wrong.
         print(f"\nThe demo failed: {error}", file=sys.stderr)
@@ -277,6 +284,7 @@ def main() -> int:
     else:
         shutil.rmtree(scratch)
         print(f"\nRemoved {scratch}; ARGS=--keep keeps it.")
+    print(f"The site: {site / 'index.html'}")
     return 0
 
 

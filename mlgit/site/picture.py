@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-WIDTH, HEIGHT = 158, 42  # of a box, in pixels
+WIDTH, HEIGHT = 176, 42  # of a box, in pixels
 _ACROSS, _BETWEEN = 32, 12  # from box to box, to the right and down
 _EDGE = 2
 _SWEEPS = 6

@@ -1,0 +1,261 @@
+"""The charts of an experiment's page, which follow its table, in a real Chromium."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import pytest
+from browser import chromium, visit
+from conftest import make_run
+from showcase import summaries
+from test_site_charts import INK, PIXELS, drawn, make, until
+
+from mlgit import saved
+from mlgit.ledger import open_repository
+from mlgit.records import Metric, Points
+
+# Where the dot is that lies furthest to the right; dots are the only blue.
+RIGHTMOST = """(() => {
+    const canvas = document.querySelector(".scatter canvas");
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    let [x, y] = [-1, -1];
+    for (let at = 0; at < data.length; at += 4) {
+        const left = (at / 4) % canvas.width;
+        if (data[at + 2] <= data[at] + 60 || left <= x) continue;
+        [x, y] = [left, Math.floor(at / 4 / canvas.width)];
+    }
+    return [x, y];
+})()"""
+AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
+RUNS = 15
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as found:
+        yield found
+
+
+def save(number: int, points: int, **fields: Any) -> str:
+    chance = random.Random(number)
+    lr = 10 ** chance.uniform(-4, -1)
+    values = [abs(math.log10(lr) + 2) + math.exp(-step / 5) for step in range(points)]
+    history = {
+        "val/loss": Points(list(range(points)), [1000 * step for step in range(points)], values),
+        "test/score": Points([0], [0], [float(number)]),
+    }
+    params = {"lr": lr, "optimizer": chance.choice(["adam", "sgd"]), "depth": number % 4, "same": 1}
+    fields = {"params": params, "name": f"trial {number}", **fields}
+    run = make_run(
+        1_767_225_600_000 + 1000 * number, experiment="exp", metrics=summaries(history), **fields
+    )
+    saved.save(open_repository(), run, history)
+    return run.id
+
+
+@pytest.fixture
+def ids(repo: Path) -> list[str]:
+    return [save(number, 30) for number in range(RUNS)]
+
+
+def show(page: Any, out: Path, state: str = "") -> None:
+    page.set_viewport_size({"width": 1280, "height": 4000})
+    page.goto("about:blank")
+    page.goto(f"{out.as_uri()}/experiments/exp.html{state}")
+
+
+def legend(page: Any) -> list[str]:
+    return [text.split()[1] for text in page.locator(".runs-legend li").all_inner_texts()]
+
+
+def test_charts_follow_the_table(ids: list[str], repo: Path, tmp_path: Path, browser: Any) -> None:
+    out = make(tmp_path / "out")
+    with visit(browser) as seen:
+        page = seen.page
+        show(page, out)
+        drawn(page, 3)
+        assert min(page.evaluate(INK)) > 1000
+        heads = [text.strip() for text in page.locator(".exploring h2").all_inner_texts()]
+        assert heads == ["Curves", "Scatter", "Parallel coordinates"]
+        # With nothing selected the curves are those of the best by the metric of the page.
+        page_best = [text.split()[-1] for text in page.locator(".leaders a.run").all_inner_texts()]
+        assert legend(page)[: len(page_best)] == page_best and len(legend(page)) == 10
+        assert page.locator(".exploring select").nth(1).input_value() == "params.lr"
+        dots = page.evaluate(INK)[1]
+        # A condition of the table leaves less to draw.
+        show(page, out, "#where=params.depth+%3D+1")
+        drawn(page, 3)
+        assert page.evaluate(INK)[1] < dots and len(legend(page)) == 4
+        # Selected runs are those with curves, in their colours.
+        show(page, out, f"#sel={ids[3]},{ids[5]}")
+        drawn(page, 3)
+        assert legend(page) == ["3", "5"]
+        assert page.locator(".runs-legend a").first.get_attribute("href").endswith(f"{ids[3]}.html")
+    assert seen.complaints == []
+
+
+def test_what_is_picked_stays_in_the_address(
+    ids: list[str], repo: Path, tmp_path: Path, browser: Any
+) -> None:
+    out = make(tmp_path / "out")
+    with visit(browser) as seen:
+        page = seen.page
+        show(page, out)
+        drawn(page, 3)
+        before = page.evaluate(INK)
+        for label, choice in (
+            ("across", "params.optimizer"),
+            ("colour", "params.depth"),
+            ("size", "params.lr"),
+        ):
+            page.locator(".exploring").get_by_label(label, exact=True).select_option(choice)
+        until(page, f"{INK}[1] !== {before[1]}")
+        assert page.url.endswith("#x=params.optimizer&tint=params.depth&size=params.lr")
+        show(page, out, "#x=params.optimizer&tint=params.depth&size=params.lr")
+        drawn(page, 3)
+        chosen = [select.input_value() for select in page.locator(".exploring select").all()]
+        assert chosen == [
+            "metrics.val/loss",
+            "params.optimizer",
+            "metrics.test/score",
+            "params.depth",
+            "params.lr",
+        ]
+    assert seen.complaints == []
+
+
+def test_a_dot_leads_to_its_run(repo: Path, tmp_path: Path, browser: Any) -> None:
+    same = {"lr": 0.1, "optimizer": "sgd"}
+    ids = [save(number, 2, params={**same, "depth": 2 + (number == 1)}) for number in range(3)]
+    out = make(tmp_path / "out")
+    with visit(browser) as seen:
+        page = seen.page
+        show(page, out, "#x=metrics.test%2Fscore&y=metrics.test%2Fscore")
+        page.locator(".scatter canvas").wait_for()
+        box = page.locator(".scatter canvas").bounding_box()
+        x, y = page.evaluate(RIGHTMOST)
+        page.mouse.move(box["x"] + x - 3, box["y"] + y, steps=3)
+        page.locator(".tip:visible").wait_for()
+        assert "trial 2" in page.locator(".tip").inner_text()
+        page.mouse.down()
+        page.mouse.up()
+        page.wait_for_url(f"**/runs/{ids[2]}.html")
+    assert seen.complaints == []
+
+
+def test_a_stretch_of_an_axis_picks_runs(
+    ids: list[str], repo: Path, tmp_path: Path, browser: Any
+) -> None:
+    out = make(tmp_path / "out")
+    with visit(browser) as seen:
+        page = seen.page
+        show(page, out)
+        drawn(page, 3)
+        about = page.locator(".exploring", has_text="Parallel").locator("p.quiet")
+        assert about.inner_text() == "drag along an axis to pick runs"
+        canvas = page.locator(".parallel canvas")
+        box = canvas.bounding_box()
+        # The metric is the last axis: where the pointer says that it can be dragged along.
+        x = box["x"] + box["width"] - 20
+        page.mouse.move(x, box["y"] + 60)
+        while canvas.evaluate("(canvas) => canvas.style.cursor") != "ns-resize":
+            x -= 10
+            page.mouse.move(x, box["y"] + 60)
+        before = page.evaluate(INK)[2]
+        page.mouse.move(x, box["y"] + 2)
+        page.mouse.down()
+        page.mouse.move(x, box["y"] + 0.3 * box["height"], steps=3)
+        page.mouse.up()
+        count, of, total = about.inner_text().split()[:3]
+        assert (of, total) == ("of", str(RUNS)) and 2 <= int(count) <= 5
+        faint = f"{PIXELS}[2].filter((part, at) => at % 4 === 3 && part > 150).length"
+        page.mouse.move(1, 1)
+        until(page, f"{faint} < {before} / 3")
+        left = page.evaluate(faint)
+        page.mouse.click(x, box["y"] + 0.8 * box["height"])
+        page.mouse.move(1, 1)
+        until(page, f"{faint} > {left} * 1.5")
+        assert about.inner_text() == "drag along an axis to pick runs"
+    assert seen.complaints == []
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_nothing_is_drawn_when_there_is_nothing_to_say(
+    repo: Path, tmp_path: Path, browser: Any, count: int
+) -> None:
+    for number in range(count):
+        save(number, 1, params={"lr": 1})
+    out = make(tmp_path / "out")
+    with visit(browser) as seen:
+        show(seen.page, out)
+        seen.page.locator("[role=grid], table.runs-table").first.wait_for()
+        seen.page.wait_for_timeout(300)
+        assert seen.page.locator(".exploring:visible").count() == 0
+        assert seen.page.locator("canvas").count() == 0
+    assert seen.complaints == []
+    assert not any("vega" in url for url in seen.requests)
+
+
+def test_metrics_whose_points_were_not_kept(repo: Path, tmp_path: Path, browser: Any) -> None:
+    for number in range(3):
+        metrics = {"loss": Metric(last=number, min=0, max=9, step=9, count=10)}
+        run = make_run(experiment="exp", metrics=metrics, params={"depth": number})
+        saved.save(open_repository(), run, {})
+    out = make(tmp_path / "out")
+    with visit(browser) as seen:
+        show(seen.page, out)
+        drawn(seen.page, 2)
+        assert seen.page.locator(".exploring:visible h2").all_inner_texts() == ["Scatter"]
+    assert seen.complaints == []
+
+
+def test_odd_values_have_no_place_in_a_chart(repo: Path, tmp_path: Path, browser: Any) -> None:
+    odd = [
+        math.nan,
+        math.inf,
+        2**70,
+        None,
+        [1],
+        {"a": {"b": 1}},
+        "x" * 5000,
+        "\u202etxt",
+        True,
+        0.5,
+        -1,
+    ]
+    for number, value in enumerate(odd):
+        save(
+            number, 5, params={"odd": value, "depth": number % 3, "<b>": f"<img src=x>{number % 2}"}
+        )
+    out = make(tmp_path / "out")
+    with visit(browser) as seen:
+        show(seen.page, out, "#x=params.odd&size=params.odd&tint=params.odd&log=1&smooth=0.99")
+        drawn(seen.page, 3)
+        assert seen.page.locator(".explore img").count() == 0
+    assert seen.complaints == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_fault_in_charts(
+    ids: list[str], repo: Path, tmp_path: Path, browser: Any, theme: str
+) -> None:
+    out = make(tmp_path / "out")
+    context = browser.new_context(
+        color_scheme=theme, bypass_csp=True, viewport={"width": 390, "height": 5000}
+    )
+    page = context.new_page()
+    page.goto(f"{out.as_uri()}/experiments/exp.html")
+    drawn(page, 3)
+    page.add_script_tag(path=AXE)
+    faults = [
+        (fault["id"], fault["nodes"][0]["html"][:200])
+        for fault in page.evaluate("axe.run()")["violations"]
+    ]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    context.close()
+    assert faults == []

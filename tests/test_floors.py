@@ -78,6 +78,8 @@ INSIDE_FUNCTIONS = {
     ("mlgit.cli.site_publish", "mlgit.site.publish"): OPTIONAL,
     ("mlgit.cli.site_serve", "mlgit.site.serve"): OPTIONAL,
     ("mlgit.data.address", "s3fs"): OPTIONAL,
+    ("mlgit.lineage.versions", "mlgit.registry"): SLOW,
+    ("mlgit.lineage.versions", "mlgit.registry.fold"): SLOW,
     ("mlgit.registry.api", "mlgit.artifacts"): SLOW,
     ("mlgit.registry.api", "mlgit.data"): SLOW,
     ("mlgit.registry.signatures", "cryptography.exceptions"): OPTIONAL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -94,6 +95,24 @@ def test_a_run_an_input_and_a_path_may_be_asked_about(study: Path) -> None:
     assert names(api.get_lineage("trips", depth=1).downstream()) == ["train"]
     with pytest.raises(NotFound):
         api.get_lineage("nothing.csv")
+
+
+def test_lineage_goes_on_to_the_stages_of_a_model(study: Path) -> None:
+    assert mlgit("model", "register", "churn", "train").exit_code == 0
+    (root, *_) = json.loads(mlgit("lineage", "churn@v1", "--json").stdout)["mlgit.lineage/v1"][
+        "nodes"
+    ]
+    assert [(each["name"], each["stage"], each["since"]) for each in root["versions"]] == [
+        ("churn@v1", None, None)
+    ]
+    assert mlgit("model", "promote", "churn@v1", "production").exit_code == 0
+    assert mlgit("model", "alias", "churn@v1", "champion").exit_code == 0
+    told = mlgit("lineage", "clean.csv", "--down").stdout
+    assert re.search(r"churn@v1, in production since \d{4}-\d\d-\d\d, champion\n", told), told
+    assert "in production since" in mlgit("lineage", "train", "--format", "mermaid").stdout
+    assert mlgit("model", "rm", "churn@v1", "-m", "wrong").exit_code == 0
+    told = mlgit("lineage", "clean.csv", "--down").stdout
+    assert "churn@v1, withdrawn" in told and "production" not in told
 
 
 def test_a_registered_version_is_the_model_it_names(study: Path) -> None:

@@ -229,7 +229,8 @@ def _named(node: Node) -> list[str]:
         details = [f"({output.clean(called)})"] if called and called != node.label else []
         details += [output.size(facts["size"])] if facts.get("size") is not None else []
         short = node.key[:SHORT] + (".dir" if node.key.endswith(".dir") else "")
-        return [prefix + label, *details, output.clean(short), *filter(None, [kept(node)])]
+        details += [output.clean(short), *filter(None, [kept(node)])]
+        return [prefix + label, *details, *map(output.clean, formats.registered(node))]
     if node.kind == "stage":
         return [f"stage {label}", f"{output.clean(facts['lock'])} at {facts['commit'][:SHORT]}"]
     summary = [output.clean(facts["summary"])] if facts.get("summary") else []

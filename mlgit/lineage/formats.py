@@ -32,6 +32,17 @@ def _edge(edge: Edge) -> dict[str, str]:
     return ends | {key: value for key, value in named.items() if value is not None}
 
 
+def registered(node: Node) -> list[str]:
+    """Returns what to say of the versions that data are in the registry, one by one."""
+    told = []
+    for each in node.facts.get("versions", ()):
+        parts = [each["name"], *("withdrawn" for _ in range(each["withdrawn"]))]
+        if each["stage"]:
+            parts.append(f"in {each['stage']} since {(each['since'] or 'long ago')[:10]}")
+        told.append(", ".join([*parts, *each["aliases"]]))
+    return told
+
+
 def caption(node: Node) -> tuple[str, str]:
     """Returns what a box says: a title and a line of detail, which may be empty."""
     key = node.key if node.kind == "stage" else node.key[:10]
@@ -39,7 +50,12 @@ def caption(node: Node) -> tuple[str, str]:
         return node.label, f"run {key} {node.facts['status']}"
     if node.kind in ("dataset", "artifact"):
         size = node.facts.get("size")
-        told = [key, *([f"{size:,} bytes"] if size is not None else []), kept(node)]
+        told = [
+            key,
+            *([f"{size:,} bytes"] if size is not None else []),
+            kept(node),
+            *registered(node),
+        ]
         return node.label, " ".join(filter(None, told))
     if node.kind == "stage":
         return f"stage {node.label}", str(node.facts["lock"])

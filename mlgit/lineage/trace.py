@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from mlgit.errors import NotFound
 from mlgit.ledger import Ledger
+from mlgit.lineage import versions
 from mlgit.lineage.collect import SHORT, LedgerSource
 from mlgit.lineage.find import find
 from mlgit.lineage.graph import NODE_LIMIT, Graph, Node, Walk, joined, walk
@@ -17,7 +18,7 @@ class Lineage(NamedTuple):
     source: LedgerSource
     walks: list[Walk]
     graph: Graph
-    """What the walks found, with code and environments described."""
+    """What the walks found, with code, environments and registered versions described."""
     notes: list[str]
     """Why there may be more than was found."""
 
@@ -42,7 +43,8 @@ def trace(
     walks = [walk(source, roots, way, depth, limit) for way in (True, False) if (down, up)[way]]
     if not any(each.edges for each in walks) and _unknown(source, roots):
         raise _nothing(source, text, roots[0])
-    return Lineage(source, walks, source.described(joined(walks)), _notes(source, walks, depth))
+    graph = versions.described(ledger, source.described(joined(walks)))
+    return Lineage(source, walks, graph, _notes(source, walks, depth))
 
 
 def _unknown(source: LedgerSource, roots: Sequence[Node]) -> bool:

@@ -110,6 +110,9 @@ def test_lineage_goes_on_to_the_stages_of_a_model(study: Path) -> None:
     told = mlgit("lineage", "clean.csv", "--down").stdout
     assert re.search(r"churn@v1, in production since \d{4}-\d\d-\d\d, champion\n", told), told
     assert "in production since" in mlgit("lineage", "train", "--format", "mermaid").stdout
+    entities = json.loads(mlgit("lineage", "train", "--format", "prov").stdout)["entity"].values()
+    (said,) = (each["mlgit:version"] for each in entities if "mlgit:version" in each)
+    assert len(said) == 1 and said[0].startswith("churn@v1, in production since ")
     assert mlgit("model", "rm", "churn@v1", "-m", "wrong").exit_code == 0
     told = mlgit("lineage", "clean.csv", "--down").stdout
     assert "churn@v1, withdrawn" in told and "production" not in told

@@ -11,6 +11,7 @@ from collections import defaultdict
 from typing import Any
 from urllib.parse import quote
 
+from mlgit.lineage.formats import registered
 from mlgit.lineage.graph import Edge, Graph, Node
 
 _SPACE = "urn:mlgit:"
@@ -59,7 +60,9 @@ def _attributes(node: Node) -> dict[str, Any]:
         if node.facts["ended"]:
             told["prov:endTime"] = node.facts["ended"]
     for key, value in node.facts.items():
-        if isinstance(value, int) and not isinstance(value, bool):
+        if key == "versions":
+            told["mlgit:version"] = registered(node)
+        elif isinstance(value, int) and not isinstance(value, bool):
             told[f"mlgit:{key}"] = {"$": str(value), "type": "xsd:long"}
         elif value is not None and key not in ("started", "ended", "user", "email"):
             told[f"mlgit:{key}"] = value

@@ -13,13 +13,14 @@ import pytest
 from conftest import allow, git, new_key, sign_with
 from hypothesis import given
 from hypothesis import strategies as st
-from test_registry import churn, gto, gto_state, json_of, our_state, stages, type_  # noqa: F401
+from test_registry import churn, event, gto, gto_state, json_of, our_state, stages, type_  # noqa: F401
 
 from mlgit import names, tags
 from mlgit.ledger import open_repository, tagging
 from mlgit.registry import approvals
 from mlgit.registry.approvals import Approval, standing
 from mlgit.registry.fold import Version
+from mlgit.registry.history import together
 from mlgit.registry.signatures import Signature, Signer
 from mlgit.tags import ApprovalName
 
@@ -303,6 +304,23 @@ def test_nobody_counts_twice_nor_the_promoter(
         mine = [w for s, stage, w, good in said if (s, stage, good) == (each, "production", True)]
         assert mine[-1] is False
     assert standing(made, signatures, version, "production", None, names.timestamp(0)) == []
+
+
+@given(st.lists(st.integers(0, 9), max_size=8), st.lists(st.integers(0, 9), max_size=8))
+def test_history_keeps_the_order_of_events(events: list[int], said: list[int]) -> None:
+    """GTO's events have whole seconds, so their times alone would disturb it."""
+    told = [event(number, "assign", 1, "a", when) for number, when in enumerate(events)]
+    made = []
+    for second in said:
+        name = ApprovalName("m", "v1.0.0", "a", names.new_id(1000 * second))
+        made.append(Approval(name, str(name), "", "c", "", "", "", "", None))
+    found = together(told, made)
+    assert [each for each in found if each not in made] == told
+    assert sorted(each.tag for each in found) == sorted(each.tag for each in (*told, *made))
+    for place, each in enumerate(found):
+        later = [other for other in told if other.time > each.time]
+        if isinstance(each, Approval) and later:
+            assert found.index(later[0]) > place
 
 
 def test_names_of_approvals() -> None:

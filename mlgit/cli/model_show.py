@@ -288,9 +288,8 @@ def history_command(model: str, as_of: str | None, as_json: bool) -> None:
         found, said = one_meant(ledger, model, as_of)
         commit = version_meant(found, said).commit if said is not None else None
         told = _said(ledger, found, moment_meant(as_of))
-        every: list[Event | Approval] = [*found.events, *told]
+        every = history.together(found.events, told)
         chosen = [each for each in every if commit in (None, each.commit)]
-        chosen.sort(key=lambda each: each.time)  # stable: events stay in their own order
         signed = signatures.check(ledger, [each.sha for each in chosen if each.is_signed])
     wrong = {problem.tag: problem.message for problem in found.problems}
     if as_json:

@@ -82,6 +82,17 @@ def sentence(model: Model, event: Event | Approval) -> str:
     }[name.action] + (" (forced)" if "Forced" in event.trailers else "")
 
 
+def together(events: Iterable[Event], approvals: Iterable[Approval]) -> list[Event | Approval]:
+    """Returns both; events stay in their order, and an approval is before what came after it."""
+    waiting = sorted(approvals, key=lambda approval: approval.name.id)
+    found: list[Event | Approval] = []
+    for event in events:
+        earlier = [approval for approval in waiting if approval.time < event.time]
+        waiting = waiting[len(earlier) :]
+        found += [*earlier, event]
+    return [*found, *waiting]
+
+
 def latest(models: Iterable[Model], limit: int) -> list[tuple[Model, Event]]:
     """Returns the last events of several models, the newest first."""
     every = [(model, event) for model in models for event in model.events]

@@ -27,6 +27,35 @@ class Visit:
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("dialog", self._dialog)
         page.on("request", lambda request: self.requests.append(request.url))
+        self._pending = 0
+        page.on("request", lambda request: self._count(1))
+        page.on("requestfinished", lambda request: self._count(-1))
+        page.on("requestfailed", lambda request: self._count(-1))
+
+    def _count(self, change: int) -> None:
+        self._pending += change
+
+    def open(self, url: str) -> None:
+        """Opens a page anew, even if only what stands after "#" differs, and waits for it."""
+        self.page.goto("about:blank")
+        self.page.goto(url)
+        self.settle()
+
+    def settle(self) -> None:
+        """Waits until the page's scripts have loaded what they want, and a moment to show it."""
+        quiet = 0
+        while quiet < 3:
+            self.page.wait_for_timeout(25)
+            quiet = 0 if self._pending else quiet + 1
+
+    def look_over(self) -> None:
+        """Scrolls to the end and back, so that what waits to be seen is drawn."""
+        height = self.page.evaluate("document.documentElement.scrollHeight")
+        for place in range(0, height, 700):
+            self.page.evaluate("place => scrollTo(0, place)", place)
+            self.page.wait_for_timeout(20)
+        self.settle()
+        self.page.evaluate("scrollTo(0, 0)")
 
     def _dialog(self, dialog: Any) -> None:
         self.complaints.append(f"a dialog: {dialog.message}")
@@ -44,11 +73,34 @@ def chromium() -> Iterator[Any]:
 
 
 @contextmanager
-def visit(browser: Any, width: int = 1280, theme: str = "light") -> Iterator[Visit]:
-    """Opens an empty page."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+def visit(browser: Any, width: int = 1280, theme: str = "light", **more: Any) -> Iterator[Visit]:
+    """Opens an empty page; `more` is said to Playwright's `new_context`."""
+    viewport = {"width": width, "height": 900}
+    context = browser.new_context(viewport=viewport, color_scheme=theme, **more)
     yield Visit(context.new_page())
     context.close()
+
+
+def kind(url: str) -> str:
+    """Returns the kind of a page, by its URL.
+
+    >>> kind("runs/01m6.html"), kind("models/fare/v1.html"), kind("code/a-b.html")
+    ('runs/page', 'models/name/page', 'code/difference')
+    """
+    *folders, name = url.split("/")
+    if not folders:
+        return name.removesuffix(".html")
+    if folders[0] == "code":
+        return "code/difference" if "-" in name else "code/page"
+    return "/".join([folders[0], *("name" for _ in folders[1:]), "page"])
+
+
+def examples(site: Path) -> dict[str, list[str]]:
+    """Returns the URLs of the smallest and the largest page of every kind."""
+    found: dict[str, list[str]] = {}
+    for url in sorted(pages(site), key=lambda url: (site / url).stat().st_size):
+        found.setdefault(kind(url), []).append(url)
+    return {name: urls if len(urls) < 3 else [urls[0], urls[-1]] for name, urls in found.items()}
 
 
 def pages(site: Path) -> list[str]:

@@ -7,6 +7,7 @@ added later. The `showcase` fixture hands out copies.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -324,6 +325,55 @@ def _live(repository: Repository, what: tuple[str, str, str], told: str) -> None
             forced = "metrics.rmse < 6.6 does not hold: metrics.rmse is 6.61"
             against = forced if verb == "force" else None
             verbs.promote(ledger, model, version, more, told, forced=against)
+
+
+REPORT = """\
+# How good is it?
+
+The best is 01m6dsg8d80000000000000002.
+
+```mlgit
+table: {title: The best, experiment: taxi, where: metrics.rmse > 0, sort: metrics.rmse,
+        columns: [name, params.model, metrics.rmse]}
+```
+
+```mlgit
+chart: {kind: scatter, x: params.lr, y: metrics.rmse, experiment: taxi}
+```
+
+```mlgit
+chart: {kind: curves, metric: loss}
+```
+"""
+
+
+def add_looks(path: Path) -> None:
+    """Adds ways to look at a showcase: a report, views of an experiment, and a run's own chart."""
+    (path / "reports").mkdir()
+    (path / "reports" / "q4.md").write_text(REPORT)
+    repository = open_repository(path)
+    chart = {
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "data": {"values": [{"hour": hour, "rides": 40 + hour * hour} for hour in range(9)]},
+        "mark": "bar",
+        "encoding": {
+            "x": {"field": "hour", "type": "ordinal"},
+            "y": {"field": "rides", "type": "quantitative"},
+        },
+    }
+    with stopped_clock("2026-11-18 08:00:00") as clock:
+        Builder(repository, clock).run(
+            "2026-11-18 08:00:00", 30, "taxi", "with a chart",
+            params={"model": "gbr", "lr": 0.03, "depth": 5},
+            metrics={"rmse": metric(6.7), "loss": metric(0.8, 0.6, 0.5, 0.45)},
+            files={"rides.vl.json": json.dumps(chart).encode(), "table.csv": b"a,b\n1,2\n3,4\n"},
+            environment=ENVIRONMENT,
+        )  # fmt: skip
+        for name, view in (
+            ("best first", {"where": "metrics.rmse < 7", "sort": "metrics.rmse"}),
+            ("steps", {"columns": ["name", "params.lr", "metrics.loss"]}),
+        ):
+            saved.annotate_experiment(repository, "taxi", "view", {"name": name, **view})
 
 
 def start_journal(path: Path, lines: Sequence[str], resumed: str | None = None) -> Journal:

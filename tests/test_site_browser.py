@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import http.server
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urldefrag
 
 import axe_playwright_python
 import pytest
-from browser import chromium, pages, visit
+import showcase
+from browser import Visit, chromium, examples, pages, visit
 from conftest import add_runs, make_run
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from showcase import md5, metric, summaries
+from test_site_build import links
 
 from mlgit import records, saved
 from mlgit.errors import Invalid
 from mlgit.ledger import Ledger, open_repository
 from mlgit.names import experiment_name
+from mlgit.site import urls
 from mlgit.site.build import build
 
+SHOTS = os.environ.get("MLGIT_SCREENSHOTS")  # a folder, for a person to look at
 AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
 
 
@@ -34,12 +41,43 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def site(showcase: Path, tmp_path: Path) -> Path:
-    """The showcase as a site, in a folder of a folder that is served."""
+def site(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    """The showcase with all that can be added to it, as a site; in a folder that is served."""
+    made = tmp_path_factory.getbasetemp() / "whole"
+    if not made.exists():
+        case = tmp_path_factory.mktemp("case") / "repository"
+        showcase.build(case)
+        showcase.add_models(case)
+        showcase.add_looks(case)
+        with Ledger(case) as ledger:
+            build(ledger, made)
     out = tmp_path / "served" / "some folder" / "site"
-    with Ledger() as ledger:
-        build(ledger, out)
+    shutil.copytree(made, out)
     return out
+
+
+@pytest.fixture
+def known(site: Path) -> dict[str, str]:
+    """The ids of its runs by their names."""
+    rows = csv.DictReader((site / urls.RUNS_CSV).read_text("utf-8-sig").splitlines())
+    return {row["name"]: row["id"] for row in rows}
+
+
+def states(site: Path, known: dict[str, str]) -> dict[str, str]:
+    """Returns pages as a person has set them, who leaves that in the address."""
+    taxi = "experiments/taxi.html"
+    md5 = min(path.stem for path in (site / "data-sets").iterdir())
+    runs = [known[name] for name in ("baseline", "boosted", "with a chart")]
+    return {
+        "compare-runs": urls.comparison(*runs),
+        "compare-code": urls.comparison(known["baseline"], known["boosted"]) + "&all=1",
+        "lookup-hash": f"{urls.LOOKUP}#q={md5[:8]}",
+        "lookup-run": f"{urls.LOOKUP}#q={runs[0]}+nothing0",
+        "models-as-of": f"{urls.MODELS}#as-of=2026-11-10",
+        "experiment-filtered": taxi + urls.view("metrics.rmse < 7", "-metrics.rmse", []),
+        "experiment-grouped": f"{taxi}#group=params.model&colour=metrics.rmse",
+        "experiment-selected": f"{taxi}#sel={','.join(runs)}",
+    }
 
 
 @pytest.fixture
@@ -60,38 +98,86 @@ def served(tmp_path: Path) -> Iterator[str]:
     server.server_close()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_pages_from_a_folder_and_from_a_server(
-    site: Path, served: str, browser: Any, theme: str
+# Where links and sources of a page lead, those that its scripts made among them.
+TARGETS = """[...document.querySelectorAll("[href], [src]")].map(element => {
+    const said = element.getAttribute("href") ?? element.getAttribute("src");
+    return [said, new URL(said, document.baseURI).href];
+})"""
+
+
+def check_targets(seen: Visit, base: str, site: Path) -> int:
+    """Sees that every link of the page leads to a file of the site, and a place in it."""
+    found = seen.page.evaluate(TARGETS)
+    for said, target in found:
+        if target.startswith(("data:image/", "mailto:", "https://")):
+            continue
+        url, anchor = urldefrag(target)
+        assert url.startswith(f"{base}/"), f"{seen.page.url} links to {said}"
+        place = site / unquote(url.removeprefix(f"{base}/").partition("?")[0])
+        assert place.is_file(), f"{seen.page.url} links to {said}"
+        is_place = anchor and "=" not in anchor  # else it is what a person set on the page
+        if is_place and url == seen.page.url.partition("#")[0]:
+            has = "id => document.getElementById(id) !== null"
+            assert seen.page.evaluate(has, unquote(anchor)), f"{seen.page.url} links to {said}"
+        elif is_place:
+            assert anchor in links(place).ids, f"{seen.page.url} links to {said}"
+    return len(found)
+
+
+@pytest.mark.parametrize("place", ["a folder", "a server"])
+def test_every_page_and_every_link(
+    site: Path, known: dict[str, str], served: str, browser: Any, place: str
 ) -> None:
-    shots = os.environ.get("MLGIT_SCREENSHOTS")  # a folder, for a person to look at
-    for base in (site.as_uri(), f"{served}/some%20folder/site"):
-        for width in (1280, 390):
-            with visit(browser, width, theme) as seen:
-                for url in pages(site):
-                    seen.page.goto(f"{base}/{url}")
-                    overflow = "document.documentElement.scrollWidth - innerWidth"
-                    assert seen.page.evaluate(overflow) <= 0, f"{url} is wider than {width}"
-                    if shots and base.startswith("file:"):
-                        name = url.replace("/", "_").removesuffix(".html")
-                        path = Path(shots) / f"{name}-{width}-{theme}.png"
-                        seen.page.screenshot(path=path, full_page=True)
-            assert seen.complaints == []
-            assert [url for url in seen.requests if not url.startswith(base)] == []
-            assert len(seen.requests) > len(pages(site))
+    base = site.as_uri() if place == "a folder" else f"{served}/some%20folder/site"
+    width, theme = (1280, "light") if place == "a folder" else (390, "dark")
+    every = [*pages(site), *states(site, known).values()]
+    count = 0
+    with visit(browser, width, theme) as seen:
+        for url in every:
+            seen.open(f"{base}/{url}")
+            count += check_targets(seen, base, site)
+            assert seen.complaints == [], url
+    ours = (f"{base}/", "about:", "data:")
+    assert [url for url in seen.requests if not url.startswith(ours)] == []
+    assert len(every) > 45 and count > 1000
 
 
+def test_there_is_a_page_of_every_kind(site: Path) -> None:
+    top = {name.removesuffix(".html") for name in pages(site) if "/" not in name}
+    assert top == {
+        *("index", "runs", "deleted", "about", "compare", "data", "lookup", "models"),
+    }
+    assert {*examples(site)} - top == {
+        *("experiments/page", "runs/page", "reports/page", "code/page", "code/difference"),
+        *("data-sets/page", "models/page", "models/name/page"),
+    }
+
+
+@pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_no_fault(site: Path, browser: Any, theme: str) -> None:
+def test_every_kind_of_page_is_accessible_and_fits(
+    site: Path, known: dict[str, str], browser: Any, theme: str, width: int
+) -> None:
+    named = {
+        f"{name}-{size}": url
+        for name, urls in examples(site).items()
+        for size, url in zip(("", "large"), urls, strict=False)
+    }
     faults = []
-    context = browser.new_context(color_scheme=theme, bypass_csp=True)
-    page = context.new_page()
-    for url in pages(site):
-        page.goto(f"{site.as_uri()}/{url}")
-        page.add_script_tag(path=AXE)
-        for fault in page.evaluate("axe.run()")["violations"]:
-            faults.append((url, fault["impact"], fault["id"], fault["nodes"][0]["html"][:200]))
-    context.close()
+    with visit(browser, width, theme, bypass_csp=True) as seen:
+        for name, url in {**named, **states(site, known)}.items():
+            seen.open(f"{site.as_uri()}/{url}")
+            seen.look_over()
+            if SHOTS:
+                file = f"{name.replace('/', '-').strip('-')}-{width}-{theme}.png"
+                seen.page.screenshot(path=Path(SHOTS) / file, full_page=True)
+            overflow = seen.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            if overflow > 0:
+                faults.append((url, f"is wider than {width}"))
+            seen.page.add_script_tag(path=AXE)
+            found = seen.page.evaluate("axe.run({resultTypes: ['violations']})")
+            for fault in found["violations"]:
+                faults.append((url, fault["impact"], fault["id"], fault["nodes"][0]["html"][:200]))
     assert faults == []
 
 
@@ -125,7 +211,7 @@ def test_pages_read_well_without_javascript(site: Path, browser: Any) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{site.as_uri()}/experiments/taxi.html")
-    assert page.locator("table.runs-table tbody tr").count() == 4
+    assert page.locator("table.runs-table tbody tr").count() == 8
     page.get_by_role("row", name="boosted").get_by_role("link").click()
     assert page.locator("svg.curve path").count() >= 1
     assert page.locator("button:visible").count() == 0  # nothing that would do nothing

@@ -25,7 +25,7 @@ import mlgit
 from mlgit import names, registry, tags
 from mlgit.cli import cli
 from mlgit.ledger import Ledger, open_repository
-from mlgit.registry import Model, events, verbs
+from mlgit.registry import Model, approvals, events, verbs
 from mlgit.registry.events import Event
 from mlgit.registry.fold import fold
 from mlgit.registry.history import spans
@@ -252,6 +252,49 @@ def test_a_signature_is_told_but_not_judged(models: Path, tmp_path: Path) -> Non
     assert [event["signed"] for event in json_of("history", "churn")] == [False, False, True, False]
 
 
+def test_approvals_are_told_but_not_counted(out: Path, tmp_path: Path) -> None:
+    before = content(out)
+    assert "Approvals" not in text_of(out / "models/fare/v1.html")
+    sign_with(new_key(tmp_path / "key"), "tag")
+    type_("approve", "fare@v1", "production", "-m", "as it was before")
+    make(out)
+    own = text_of(out / "models/fare/v1.html")
+    assert "Ada Example approved for production as it was before signed (SSH)" in own
+    assert "mlgit model show fare@v1 says on your machine" in own and "good" not in own
+    assert "Approved for production by Ada Example" in text_of(out / "models/fare.html")
+    changed = {url for url, data in content(out).items() if before.get(url) != data}
+    assert changed == {
+        *("models/fare/v1.html", "models/fare.html", "mlgit-site.json"),
+    }
+    with Ledger() as ledger:
+        (said,) = approvals.load(ledger.repository)
+    # One that nobody signed, and one of another version's commit.
+    git(
+        "tag", "-a", str(said.name._replace(id=names.new_id())), said.commit, "-m", "x", "--no-sign"
+    )
+    stray = str(said.name._replace(id=names.new_id(), stage="staging"))
+    git("tag", "-a", stray, "fare@v2.0.0^{commit}", "-m", "x")
+    make(out)
+    own = text_of(out / "models/fare/v1.html")
+    assert own.count("approved for production") == 2 and "approved for staging" not in own
+    assert "Ada Example approved for production not signed" in own
+    type_("unapprove", "fare@v1", "production", "-m", "leaks")
+    make(out)
+    page = (out / "models/fare/v1.html").read_text("utf-8")
+    own = text_of(out / "models/fare/v1.html")
+    assert page.count("<s>") == 2 and own.count("taken back since") == 2
+    assert "took the approval back for production leaks signed (SSH)" in own
+    assert "Approved for" not in text_of(out / "models/fare.html")
+    type_("approve", "fare@v1", "production")
+    make(out)
+    assert (out / "models/fare/v1.html").read_text("utf-8").count("<s>") == 2
+    assert "Approved for production by Ada" in text_of(out / "models/fare.html")
+    assert check_links(out) > 300
+    fresh = tmp_path / "fresh"
+    make(fresh)
+    assert content(fresh) == content(out)
+
+
 def test_data_and_lineage_of_a_version(out: Path) -> None:
     page = (out / "models/fare/v2.html").read_text("utf-8")
     (own,) = set(re.findall(r'href="../../(data-sets/[^"]+)"', page))
@@ -323,6 +366,11 @@ def test_secrets_of_the_registry_do_not_leave_the_house(models: Path, tmp_path: 
     git("config", "user.name", "Canary Person")  # who made no run
     git("config", "user.email", "canary-laptop@laptop")
     type_("promote", "churn@v1", "production", "-m", secret)
+    sign_with(new_key(tmp_path / "key"), "tag")
+    git("config", "user.name", "Canary Approver")  # who made nothing else
+    git("config", "user.email", "canary-approver@laptop")
+    type_("approve", "fare@v1", "production", "-m", secret)
+    git("config", "tag.gpgsign", "false")
     type_("describe", "fare@v2", "-m", secret)
     type_("describe", "churn", "-m", secret)
     type_("tag", "fare", f"key={secret}")
@@ -341,6 +389,8 @@ def test_secrets_of_the_registry_do_not_leave_the_house(models: Path, tmp_path: 
     assert check_links(tmp_path / "out") > 300
     assert "[hidden] of [path] [mail], [name 2]" in text_of(tmp_path / "out/models/churn.html")
     assert "[hidden] rules" in text_of(tmp_path / "out/models.html")
+    own = text_of(tmp_path / "out/models/fare/v1.html")
+    assert "[name 3] approved for production [hidden] of [path] [mail], [name 2] signed" in own
 
 
 def test_a_site_of_one_experiment_shows_its_models(models: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ changes whenever anything about the run does.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -18,7 +18,8 @@ from mlgit import records, registry, saved
 from mlgit.ledger import Ledger, walk
 from mlgit.ledger.index import Table
 from mlgit.ledger.walk import Folder, Problem
-from mlgit.registry import Model
+from mlgit.registry import Event, Model, approvals
+from mlgit.registry.approvals import Approval
 from mlgit.site import code, flow, reports, urls
 from mlgit.site.choice import Choice, chosen
 from mlgit.site.code import Code
@@ -74,6 +75,8 @@ class Site:
     """Runs that were not chosen."""
     models: list[Model]
     """The registry, as git tags and facts add up here, by title."""
+    approvals: dict[str, list[Approval]]
+    """What people said of the versions, by the name that git tags have; oldest first."""
     tags: str
     """All git tags of the registry, as a digest."""
 
@@ -142,6 +145,7 @@ def gather(
         present = {*table.attributes["experiment"]}
         known = {name: facts for name, facts in known.items() if name in present}
     every_model = [*registry.load(ledger).models.values()]
+    said = approvals.load(ledger.repository)
     shas = dict(walk.run_folders(ledger.reader, ledger.root))
     experiments, of_row, deleted = _experiments(table, known)
     models = _models(every_model, choice, table)
@@ -159,7 +163,8 @@ def gather(
         choice=choice,
         left_out=len(every.ids) - len(table.ids),
         models=models,
-        tags=_digest(every_model),
+        approvals=_by_model(models, said),
+        tags=_digest([event for model in every_model for event in model.events], said),
         flow=flow.gather(ledger, table, models),
     )
 
@@ -175,11 +180,19 @@ def _models(every: Sequence[Model], choice: Choice, table: Table) -> list[Model]
     return sorted(chosen, key=lambda model: (model.title, model.name))
 
 
-def _digest(models: Sequence[Model]) -> str:
+def _by_model(models: Sequence[Model], said: Iterable[Approval]) -> dict[str, list[Approval]]:
+    found: dict[str, list[Approval]] = {model.name: [] for model in models}
+    for each in said:
+        if each.name.model in found:
+            found[each.name.model].append(each)
+    return found
+
+
+def _digest(events: Iterable[Event], said: Iterable[Approval]) -> str:
     digest = hashlib.sha256()
-    for model in models:
-        for event in model.events:
-            digest.update(f"{event.tag}\0{event.sha}\0".encode())
+    every: list[Event | Approval] = [*events, *said]
+    for each in every:
+        digest.update(f"{each.tag}\0{each.sha}\0".encode())
     return digest.hexdigest()[:40]
 
 

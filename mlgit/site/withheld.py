@@ -9,6 +9,7 @@ from typing import Any
 from mlgit.data.hashing import is_md5
 from mlgit.ledger.index import Table
 from mlgit.registry import Model
+from mlgit.registry.approvals import Approval
 from mlgit.site.flow import Content, Flow, Release, datasets, tag
 from mlgit.site.gather import UNTITLED, Experiment, Site
 from mlgit.site.redact import Redactor
@@ -19,12 +20,13 @@ _PLAIN = ("id", "status", "started", "ended", "duration", "commit", "snapshot", 
 def people(site: Site) -> list[tuple[str, str]]:
     """Returns name and mail address of those who made runs or git tags of the registry.
 
-    In the order of their first run, and then of the tags.
+    In the order of their first run, and then of the tags: those of events, and approvals.
     """
     attributes = site.table.attributes
     runs = reversed([*zip(attributes["user"], attributes["email"], strict=True)])
     tags = ((event.by, event.email) for model in site.models for event in model.events)
-    return list(dict.fromkeys([*runs, *tags]))
+    said = ((each.by, each.email) for every in site.approvals.values() for each in every)
+    return list(dict.fromkeys([*runs, *tags, *said]))
 
 
 def redacted(site: Site, redactor: Redactor) -> Site:
@@ -69,6 +71,7 @@ def redacted(site: Site, redactor: Redactor) -> Site:
         "table",
         "experiments",
         "models",
+        "approvals",
         "flow",
     }
     others = {
@@ -85,6 +88,7 @@ def redacted(site: Site, redactor: Redactor) -> Site:
         table=table,
         experiments=experiments,
         models=models,
+        approvals=_approvals(site, models, redactor),
         flow=_flow(site.flow, site.models, models, redactor),
         **others,
     )
@@ -107,6 +111,19 @@ def _models(models: list[Model], redactor: Redactor) -> list[Model]:
             for event, before in zip(model.events, old.events, strict=True)
         ]
         found.append(model)
+    return found
+
+
+def _approvals(site: Site, models: list[Model], redactor: Redactor) -> dict[str, list[Approval]]:
+    """Returns what was said of the models, by their new names; versions and ids stay."""
+    found = {}
+    for old, new in zip(site.models, models, strict=True):
+        found[new.name] = [
+            redactor.value(each)._replace(
+                name=each.name._replace(model=new.name, stage=redactor.text(each.name.stage))
+            )
+            for each in site.approvals[old.name]
+        ]
     return found
 
 

@@ -27,7 +27,8 @@ def units(site: Site, source: Source) -> Iterator[Unit]:
             for version in model.versions[:LISTED]
             if version.run and (row := site.find(version.run)) is not None
         ]
-        key = common.key("model", registered.state(model), runs)
+        said = [(each.tag, each.sha) for each in site.approvals[model.name]]
+        key = common.key("model", registered.state(model), runs, said)
         yield Unit(f"model/{model.name}", key, partial(_files, site, source, model))
 
 
@@ -46,9 +47,12 @@ class VersionRow(NamedTuple):
     inputs: list[tuple[Pointer, str | None]]
     """Of the run, with the pages of the data."""
     signature: str | None
+    said: list[registered.Said]
 
 
-def row_of(site: Site, source: Source, model: Model, version: Version) -> VersionRow:
+def row_of(
+    site: Site, source: Source, model: Model, version: Version, said: list[registered.Said]
+) -> VersionRow:
     row = site.find(version.run) if version.run else None
     event = registered.register_event(model, version)
     record = None if row is None else source.run(site.folders[row])
@@ -59,11 +63,16 @@ def row_of(site: Site, source: Source, model: Model, version: Version) -> Versio
         record=record,
         inputs=[(each, common.data_url(site, each)) for each in record.inputs] if record else [],
         signature=event.signature if event else None,
+        said=said,
     )
 
 
 def _context(site: Site, source: Source, model: Model) -> dict[str, Any]:
-    rows = [row_of(site, source, model, version) for version in model.versions[:LISTED]]
+    said = registered.approvals(site, model)
+    rows = [
+        row_of(site, source, model, version, said[version.version])
+        for version in model.versions[:LISTED]
+    ]
     beside = [row for row in rows if not row.version.withdrawn][:BESIDE]
     latest = model.latest
     shown = next((row for row in rows if row.version is latest), None)

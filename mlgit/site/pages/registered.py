@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from mlgit.records import Run
 from mlgit.registry import Event, Model, Version
+from mlgit.registry.approvals import Approval
 from mlgit.registry.history import sentence
 from mlgit.saved import SYSTEM
 from mlgit.site import goals, urls
@@ -119,6 +120,37 @@ def events(model: Model, chosen: Iterable[Event]) -> list[EventRow]:
             )
         )
     return rows
+
+
+class Said(NamedTuple):
+    """An approval of a version for a stage, or that one is taken back."""
+
+    approval: Approval
+    is_void: bool
+    """An approval that its maker, by the address in the git tag, took back later."""
+
+    @property
+    def stands(self) -> bool:
+        return not self.is_void and not self.approval.name.withdrawn
+
+
+def approvals(site: Site, model: Model) -> dict[str, list[Said]]:
+    """Returns what was said of the versions of a model, by their numbers; the newest first.
+
+    Whether a signature is good is not known here, so none of them is said to count.
+    """
+    found: dict[str, list[Said]] = {version.version: [] for version in model.versions}
+    commits = {version.version: version.commit for version in model.versions}
+    back: set[tuple[str, str, str]] = set()
+    for each in reversed(site.approvals[model.name]):
+        name = each.name
+        if commits.get(name.version) != each.commit:
+            continue
+        about = (name.version, name.stage, each.email)
+        found[name.version].append(Said(each, about in back and not name.withdrawn))
+        if name.withdrawn:
+            back.add(about)
+    return found
 
 
 class Held(NamedTuple):

@@ -25,6 +25,7 @@ class Life(NamedTuple):
     newer: Version | None
     events: list[Event]
     spans: list[Span]
+    said: list[registered.Said]
     view: neighbours.View
 
 
@@ -42,11 +43,13 @@ def _lives(site: Site, model: Model) -> Iterator[Life]:
     for span in spans(model):
         held.setdefault(span.version, []).append(span)
     events = _events(model)
+    said = registered.approvals(site, model)
     around = [None, *model.versions, None]
     for newer, version, older in zip(around, model.versions, around[2:], strict=False):
         view = neighbours.of_version(site, model, version)
         number = version.version
-        yield Life(model, version, older, newer, events[number], held.get(number, []), view)
+        mine = events[number], held.get(number, []), said[number]
+        yield Life(model, version, older, newer, *mine, view)
 
 
 def _inputs(site: Site, life: Life) -> list[Any]:
@@ -64,6 +67,7 @@ def _inputs(site: Site, life: Life) -> list[Any]:
         [each and [each.short, each.stage, each.withdrawn] for each in (life.older, life.newer)],
         [(event.tag, event.sha) for event in life.events],
         [(span.label, span.since.tag, span.until and span.until.sha) for span in life.spans],
+        [(said.approval.tag, said.approval.sha) for said in life.said],
         life.view,
         runs,
     ]
@@ -90,7 +94,7 @@ def _files(site: Site, source: Source, life: Life) -> Iterator[tuple[str, bytes]
 
 def _context(site: Site, source: Source, life: Life) -> dict[str, Any]:
     model, version, older, newer = life[:4]
-    row = row_of(site, source, model, version)
+    row = row_of(site, source, model, version, life.said)
     event = registered.register_event(model, version)
     history = registered.events(model, life.events)
     artifacts = row.record.artifacts if row.record else []

@@ -8,13 +8,13 @@
   /** Returns a model as it stood at a stored time (null: now), or null if it was not there yet. */
   function fold(model, asOf = null) {
     const versions = []; // in the order in which they were registered
-    let deprecated = false;
+    let last = { when: -Infinity }; // by the git tags' own times
     let changed = null;
-    for (const [time, action, what, commit, isStage, by] of model.events) {
+    for (const [time, action, what, commit, isStage, by, when] of model.events) {
       if (asOf !== null && time > asOf) continue;
       const event = { time, by };
       if (changed === null || time >= changed.time) changed = event;
-      deprecated = action === "deprecate";
+      if (when >= last.when) last = { when, action };
       if (action === "register") {
         const known = versions.find((version) => version.place === what);
         if (!known) {
@@ -47,7 +47,7 @@
       version.aliases.sort((one, other) => (one < other ? -1 : one > other ? 1 : 0));
     }
     versions.sort((one, other) => other.rank - one.rank);
-    return { versions, deprecated, changed };
+    return { versions, deprecated: last.action === "deprecate", changed };
   }
 
   /** Returns what is held, as mlgit/site/pages/registered.py orders it: label, version, event. */

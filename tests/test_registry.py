@@ -383,6 +383,31 @@ def test_gto_agrees_with_every_state(churn: Path) -> None:
     assert "other" not in gto("show")
 
 
+def test_a_new_version_brings_a_deprecated_model_back(churn: Path) -> None:
+    def is_active() -> bool:
+        """Tells whether GTO takes the model for active; its commands show it either way."""
+        ask = (
+            "import gto.registry as r, sys\n"
+            "with r.GitRegistry.from_url('.') as found:\n"
+            "    sys.stdout.write(str(found.get_artifacts()['churn'].is_active))\n"
+        )
+        said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True)
+        assert said.returncode == 0, said.stderr
+        return said.stdout == "True"
+
+    assert is_active() and "churn" in type_("ls").stdout
+    type_("rm churn")
+    assert not is_active() and type_("ls").stdout == ""
+    train("three", 6.0)
+    type_("register churn three")  # a git tag without a number
+    assert is_active() and "churn" in type_("ls").stdout
+    assert json_of("show churn")["deprecated"] is False
+    type_("rm churn")
+    assert not is_active() and json_of("show churn")["deprecated"] is True
+    type_("promote churn@v3 staging")
+    assert is_active() and json_of("show churn")["deprecated"] is False
+
+
 def test_tags_that_gto_makes_are_ours(churn: Path) -> None:
     commit = git("rev-parse", "churn@v1.0.0^{commit}").strip()
     gto("assign", "churn", commit, "--stage", "production", "--message", "by gto")

@@ -3,8 +3,9 @@
 Events of a model are applied in order of number, then the tag's time, then name, whatever
 order they arrived in. The rules are MLflow's where people rely on them: a version is in
 one stage at a time. A stage has one version, the last that took it, but `archived` may
-have many; an alias is one version's. A withdrawn version holds nothing. A model whose last
-event deprecates it is deprecated; any later event brings it back.
+have many; an alias is one version's. A withdrawn version holds nothing. A model whose latest
+event, by the tags' own time, deprecates it is deprecated; any later event brings it back.
+A number cannot tell that, because the registration of a version has none.
 """
 
 from __future__ import annotations
@@ -85,6 +86,12 @@ class Model(msgspec.Struct, kw_only=True):
         return [version for version in self.versions if not version.withdrawn]
 
     @property
+    def deprecation(self) -> Event | None:
+        """The event that deprecated it and stands: the latest of all, as GTO tells it."""
+        last = max(self.events, key=lambda event: (event.when, event.order), default=None)
+        return last if last and last.name.action == "deprecate" else None
+
+    @property
     def latest(self) -> Version | None:
         """The version with the highest number of those that are not withdrawn."""
         return next(iter(self.present), None)
@@ -135,13 +142,13 @@ def fold(
         for version in model.versions:
             version.model = model.title
             version.aliases.sort()
+        model.deprecated = model.deprecation is not None
     return Registry(dict(sorted(models.items())))
 
 
 def apply(model: Model, event: Event, stages: Collection[str] = STAGES) -> str | None:
     """Changes the model by its next event, or returns why it cannot be."""
     action = event.name.action
-    model.deprecated = action == "deprecate"
     if action == "deprecate":
         return None
     if action == "register":

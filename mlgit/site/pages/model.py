@@ -92,5 +92,5 @@ def _context(site: Site, source: Source, model: Model) -> dict[str, Any]:
         "commands": registered.commands(latest, event and event.tag, shown and shown.record)
         if latest
         else [],
-        "deprecation": model.events[-1] if model.deprecated else None,
+        "deprecation": model.deprecation,
     }

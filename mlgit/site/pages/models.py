@@ -87,8 +87,9 @@ def data(models: Sequence[Model]) -> bytes:
 
     Of each model: `versions` as [number, short, rank, page], where equal ranks are equal by
     semantic versioning; `events` in the order they are applied in, as [time, action, what,
-    commit, is a stage, by whom], where `what` is the place of the version that is registered
-    or withdrawn (null: there is none) or else a label, and commits and people are numbers.
+    commit, is a stage, by whom, when], where `what` is the place of the version that is
+    registered or withdrawn (null: there is none) or else a label, commits and people are
+    numbers, and `when` is the git tag's own time.
     """
     people: dict[str, int] = {}
     found = [_model_data(model, people) for model in models]
@@ -112,6 +113,7 @@ def _model_data(model: Model, people: dict[str, int]) -> dict[str, Any]:
                 commits.setdefault(event.commit, len(commits)),
                 is_stage(event),
                 people.setdefault(event.by, len(people)),
+                event.when,
             ]
         )
     versions = [

@@ -173,6 +173,16 @@ def test_as_of(churn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert json_of("show churn@production")["short"] == "v2"
     assert "no stage" in type_(f"show churn@v2 --as-of {between}").stdout
     type_("show churn@production --as-of 2020-01-01", code=1)
+    compared = json_of(f"diff churn@production churn@v2 --as-of {between}")
+    assert compared["versions"] == ["churn@v1", "churn@v2"]
+    type_(f"pull churn@production --as-of {between} -o then")
+    type_("pull churn@v1 -o first")
+    then, first = (
+        {str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*.*")}
+        for place in (Path("then"), Path("first"))
+    )
+    assert then == first != {}
+    type_("pull churn@production --as-of 2020-01-01 -o before", code=1)
     type_("ls --as-of yesterday", code=2)
     assert [e["tag"] for e in json_of("events --since churn#production#1")] == [
         *("churn#production!#2", "churn#production#3")

@@ -223,19 +223,21 @@ def check_command(ctx: click.Context, receive: bool, as_json: bool) -> None:
     epilog="""\b
 Examples:
   mlgit model diff churn@v1 churn@v2
-  mlgit model diff churn@production churn@latest --json""",
+  mlgit model diff churn@production churn@latest --json
+  mlgit model diff churn@production churn@staging --as-of 2026-03-01""",
 )
 @click.argument("old")
 @click.argument("new")
+@as_of_option
 @json_option
-def diff_command(old: str, new: str, as_json: bool) -> None:
+def diff_command(old: str, new: str, as_of: str | None, as_json: bool) -> None:
     """Compare two versions: params, metrics, data."""
     from mlgit.cli.diff import compared
 
     with open_ledger() as ledger:
         pair = []
         for text in (old, new):
-            model, said = one_meant(ledger, text, None)
+            model, said = one_meant(ledger, text, as_of)
             pair.append(version_meant(model, said or "latest"))
         runs = runs_of(ledger, pair)
         missing = [version.name for version in pair if version.run not in runs]
@@ -261,14 +263,16 @@ def diff_command(old: str, new: str, as_json: bool) -> None:
     epilog="""\b
 Examples:
   mlgit model pull churn@production -o model
-  mlgit model pull models:/churn/2 -o churn-2""",
+  mlgit model pull models:/churn/2 -o churn-2
+  mlgit model pull churn@production --as-of 2026-03-01 -o model-of-march""",
 )
 @click.argument("version")
 @click.option("-o", "--output", "target", metavar="PATH", required=True, help="Where to.")
-def pull_command(version: str, target: str) -> None:
+@as_of_option
+def pull_command(version: str, target: str, as_of: str | None) -> None:
     """Write a version's bytes to a new path, checked by their hash."""
     with open_ledger() as ledger:
-        _, found = api.meant(ledger, version)
+        _, found = api.meant(ledger, version, moment_meant(as_of))
         is_new = api.write(ledger, found, Path(target))
     said = f"Wrote {found.name} to" if is_new else f"{found.name} is there already:"
     click.echo(f"{output.clean(said)} {output.clean(target)}", err=True)

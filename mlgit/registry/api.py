@@ -9,7 +9,7 @@ from mlgit import names
 from mlgit.errors import NotFound
 from mlgit.ledger import Ledger
 from mlgit.ledger.objects import Object
-from mlgit.registry.find import FORMS, split, version_meant
+from mlgit.registry.find import FORMS, model_named, split, version_meant
 from mlgit.registry.fold import Model, Version
 from mlgit.registry.state import load, load_model
 
@@ -57,17 +57,16 @@ def download(
     return target
 
 
-def meant(ledger: Ledger, text: str) -> tuple[Model, Version]:
-    """Returns the version that a text names, and its model.
+def meant(ledger: Ledger, text: str, as_of: str | None = None) -> tuple[Model, Version]:
+    """Returns the version that a text names, and its model; `as_of` is a stored time.
 
     Raises:
         NotFound: there is none, or the text names no version.
     """
     name, said = split(text)
+    found = load_model(ledger, name) if as_of is None else model_named(load(ledger, as_of), name)
     if said is None:
-        load_model(ledger, name)
         raise NotFound(f"{names.shown(text)} names no version", FORMS)
-    found = load_model(ledger, name)
     return found, version_meant(found, said)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cProfile
 import html
 import json
 import random
@@ -548,6 +549,24 @@ def test_spans_end_in_what_holds(said: list[Any], chance: random.Random) -> None
         assert holding == sorted([*stages, *aliases])
         drawn = svg_timeline.timeline(model)
         assert (drawn is None) == (found == [])
+
+
+def test_spans_take_no_longer_an_event_in_a_long_history() -> None:
+    def calls(versions: int) -> int:
+        """Returns how many functions the fold and the spans of a history call."""
+        every = []
+        for number in range(1, versions + 1):
+            every.append(told("register", f"v{number}.0.0", "", None, 0, number, None))
+            for place, label in enumerate(("staging", "archived", "champion")):
+                counter = 3 * number + place
+                every.append(told("assign", "", label, counter, 0, number, None))
+        profile = cProfile.Profile()
+        (model,) = profile.runcall(fold, every, {}).models.values()
+        found = profile.runcall(spans, model)
+        assert len(found) == 3 * versions
+        return sum(each.callcount for each in profile.getstats())
+
+    assert calls(200) < 5 * calls(50)
 
 
 def test_a_timeline_has_a_lane_a_stage_and_a_bar_a_version(models: Path) -> None:

@@ -122,13 +122,16 @@ def fold(
     stored time: what came later is left out.
     """
     models: dict[str, Model] = {}
+    foldings: dict[str, Folding] = {}
     for event in sorted(events, key=lambda event: event.order):
         if as_of is not None and event.time > as_of:
             continue
-        model = models.setdefault(
-            event.name.model, Model(name=event.name.model, title=event.name.model)
-        )
-        problem = apply(model, event, stages)
+        name = event.name.model
+        if name not in models:
+            models[name] = Model(name=name, title=name)
+            foldings[name] = Folding(models[name], stages)
+        model = models[name]
+        problem = foldings[name].apply(event)
         model.events.append(event)
         if problem:
             model.problems.append(Problem(event.tag, problem))
@@ -146,62 +149,81 @@ def fold(
     return Registry(dict(sorted(models.items())))
 
 
-def apply(model: Model, event: Event, stages: Collection[str] = STAGES) -> str | None:
-    """Changes the model by its next event, or returns why it cannot be."""
-    action = event.name.action
-    if action == "deprecate":
-        return None
-    if action == "register":
-        return _register(model, event)
-    if action == "withdraw":
-        version = next((v for v in model.versions if v.version == event.name.version), None)
+class Folding:
+    """A model that takes its events one after another, in a time that does not grow with it."""
+
+    def __init__(self, model: Model, stages: Collection[str] = STAGES) -> None:
+        self.model = model
+        self._stages = stages
+        self._numbered: dict[str, Version] = {}
+        self._at: dict[str, Version] = {}
+        """The last that was registered at a commit."""
+        self._in_stage: dict[str, Version] = {}
+        """That took a stage last, of those for one alone; it may have left since."""
+        self._called: dict[str, Version] = {}
+        """That got an alias last; it may have lost it since."""
+        for version in model.versions:
+            self._note(version)
+
+    def _note(self, version: Version) -> None:
+        self._numbered.setdefault(version.version, version)
+        self._at[version.commit] = version
+        if version.stage is not None and version.stage not in MANY:
+            self._in_stage[version.stage] = version
+        for alias in version.aliases:
+            self._called[alias] = version
+
+    def apply(self, event: Event) -> str | None:
+        """Changes the model by its next event, or returns why it cannot be."""
+        action, number = event.name.action, str(event.name.version)
+        if action == "deprecate":
+            return None
+        if action == "register":
+            return self._register(number, event)
+        if action == "withdraw":
+            version = self._numbered.get(number)
+            if version is None:
+                return f"there is no version {number} to withdraw"
+            version.withdrawn, version.stage, version.aliases = True, None, []
+            return None
+        version = self._at.get(event.commit)
+        label = str(event.name.stage)
         if version is None:
-            return f"there is no version {event.name.version} to withdraw"
-        version.withdrawn, version.stage, version.aliases = True, None, []
+            return f"its commit {event.commit[:12]} is no version of {self.model.name}"
+        if action == "unassign":
+            if version.stage == label:
+                version.stage = None
+            version.aliases = [alias for alias in version.aliases if alias != label]
+            return None
+        if version.withdrawn:
+            return f"{version.version} was withdrawn before"
+        self._assign(version, label, is_stage(event, self._stages))
         return None
-    version = _at(model, event.commit)
-    label = str(event.name.stage)
-    if version is None:
-        return f"its commit {event.commit[:12]} is no version of {model.name}"
-    if action == "unassign":
-        if version.stage == label:
-            version.stage = None
-        version.aliases = [alias for alias in version.aliases if alias != label]
-        return None
-    if version.withdrawn:
-        return f"{version.version} was withdrawn before"
-    to_stage = is_stage(event, stages)
-    for other in model.versions:
-        if to_stage and other.stage == label and label not in MANY:
-            other.stage = None
-        if label in other.aliases:
-            other.aliases.remove(label)
-    if to_stage:
-        version.stage = label
-    else:
-        version.aliases.append(label)
-    return None
 
+    def _assign(self, version: Version, label: str, to_stage: bool) -> None:
+        before = self._in_stage.get(label)
+        if to_stage and before is not None and before.stage == label:
+            before.stage = None
+        called = self._called.get(label)
+        if called is not None and label in called.aliases:
+            called.aliases.remove(label)
+        if to_stage:
+            version.stage = label
+        else:
+            version.aliases.append(label)
+        self._note(version)
 
-def is_stage(event: Event, stages: Collection[str] = STAGES) -> bool:
-    """Tells whether what an event gives is a stage, not an alias."""
-    known = "stage" if event.name.stage in stages else "alias"
-    return event.trailers.get("Kind", known) == "stage"
-
-
-def _register(model: Model, event: Event) -> str | None:
-    number = str(event.name.version)
-    known = next((v for v in model.versions if v.version == number), None)
-    if known is not None:
-        if known.commit != event.commit:
-            return f"{number} is another commit already"
-        known.withdrawn = False  # restored
-        return None
-    told = event.trailers
-    run = told.get("Run")
-    model.versions.append(
-        Version(
-            model=model.title,
+    def _register(self, number: str, event: Event) -> str | None:
+        known = self._numbered.get(number)
+        if known is not None:
+            if known.commit != event.commit:
+                return f"{number} is another commit already"
+            known.withdrawn = False  # restored
+            return None
+        told = event.trailers
+        run = told.get("Run")
+        version = Version(
+            model=self.model.title,
             version=number,
             commit=event.commit,
             run=run if run and names.is_id(run) else None,
@@ -212,12 +234,15 @@ def _register(model: Model, event: Event) -> str | None:
             email=event.email,
             reason=event.reason,
         )
-    )
-    return None
+        self.model.versions.append(version)
+        self._note(version)
+        return None
 
 
-def _at(model: Model, commit: str) -> Version | None:
-    return next((v for v in reversed(model.versions) if v.commit == commit), None)
+def is_stage(event: Event, stages: Collection[str] = STAGES) -> bool:
+    """Tells whether what an event gives is a stage, not an alias."""
+    known = "stage" if event.name.stage in stages else "alias"
+    return event.trailers.get("Kind", known) == "stage"
 
 
 def _apply_fact(model: Model, fact: Fact) -> None:

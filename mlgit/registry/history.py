@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mlgit.registry.approvals import Approval
 from mlgit.registry.events import Event
-from mlgit.registry.fold import STAGES, Model, Version, apply
+from mlgit.registry.fold import STAGES, Folding, Model, Version
 
 Label = tuple[str, bool]
 """A name, and whether it is a stage's, not an alias's."""
@@ -32,37 +32,36 @@ class Span(NamedTuple):
 def spans(model: Model, stages: Collection[str] = STAGES) -> list[Span]:
     """Returns who was in which stage, and had which alias, when; in the order of beginning."""
     again = Model(name=model.name, title=model.title)
+    folding = Folding(again, stages)
     numbers: dict[str, Version] = {}
-    at: dict[str, list[str]] = {}  # numbers by commit
-    having: dict[Label, set[str]] = {}  # numbers by what they hold
-    places: dict[tuple[str, Label], int] = {}  # of what is held, in `found`
+    at: dict[str, str] = {}  # by commit the number that was registered last
+    last: dict[Label, str] = {}  # who had it last
+    holding: dict[str, dict[Label, int]] = {}  # by number the places in `found` of what it holds
     found: list[Span] = []
     for event in model.events:
         known = len(again.versions)
-        apply(again, event, stages)
+        folding.apply(event)
         for version in again.versions[known:]:
             numbers[version.version] = version
-            at.setdefault(version.commit, []).append(version.version)
+            at[version.commit] = version.version
+            holding[version.version] = {}
         # What an event can change: its version, and who had its label.
-        touched = {*at.get(event.commit, ())}
-        if event.name.version is not None and event.name.version in numbers:
-            touched.add(event.name.version)
-        for is_stage in (True, False):
-            touched |= having.get((event.name.stage or "", is_stage), set())
-        for number in sorted(touched):
-            version = numbers[number]
+        name = event.name
+        label = name.stage or ""
+        touched = {name.version or at.get(event.commit), last.get((label, True))}
+        touched.add(last.get((label, False)))
+        for number in sorted(each for each in touched if each in numbers):
+            version, had = numbers[number], holding[number]
             held = {(alias, False) for alias in version.aliases}
             if version.stage:
                 held.add((version.stage, True))
-            had = {label for label, every in having.items() if number in every}
-            for label in sorted(had - held):
-                place = places.pop((number, label))
+            for what in sorted(had.keys() - held):
+                place = had.pop(what)
                 found[place] = found[place]._replace(until=event)
-                having[label].remove(number)
-            for label in sorted(held - had):
-                places[number, label] = len(found)
-                having.setdefault(label, set()).add(number)
-                found.append(Span(number, *label, event, None))
+            for what in sorted(held - had.keys()):
+                had[what] = len(found)
+                last[what] = number
+                found.append(Span(number, *what, event, None))
     return found
 
 

@@ -20,7 +20,7 @@ from mlgit.records import Run
 from mlgit.registry import approvals, events, policy, signatures
 from mlgit.registry.approvals import Approval
 from mlgit.registry.events import Event
-from mlgit.registry.fold import Model, Version, apply, fold
+from mlgit.registry.fold import Folding, Model, Version, fold
 from mlgit.registry.search import runs_of
 from mlgit.registry.signatures import Signature
 
@@ -114,12 +114,16 @@ def _against(
 ) -> list[str]:
     rules = policy.load(ledger, "HEAD")
     models = fold(known, {}, rules.stages).models
+    foldings = {name: Folding(model, rules.stages) for name, model in models.items()}
     numbers = {name: events.next_number(model.events) for name, model in models.items()}
     judged: list[tuple[Event, str | _Claim | None]] = []
     for event in sorted(new, key=lambda event: event.order):
         name = event.name.model
-        model = models.setdefault(name, Model(name=name, title=name))
-        judged.append((event, _judged(ledger, rules, model, event, numbers.get(name, 1))))
+        if name not in models:
+            models[name] = Model(name=name, title=name)
+            foldings[name] = Folding(models[name], rules.stages)
+        verdict = _judged(ledger, rules, foldings[name], event, numbers.get(name, 1))
+        judged.append((event, verdict))
         numbers[name] = max(numbers.get(name, 1), 1 + (event.name.counter or 0))
 
     claims = [(event, claim) for event, claim in judged if isinstance(claim, _Claim)]
@@ -146,13 +150,13 @@ def _against(
 
 
 def _judged(
-    ledger: Ledger, rules: policy.Policy, model: Model, event: Event, expected: int
+    ledger: Ledger, rules: policy.Policy, folding: Folding, event: Event, expected: int
 ) -> str | _Claim | None:
     """Adds an event to its model, and returns what is wrong with it or what it claims."""
-    name = event.name
+    name, model = event.name, folding.model
     asks = rules.stage.get(str(name.stage)) if name.action == "assign" else None
     current = _in_stage(model, str(name.stage)) if asks else None
-    problem = apply(model, event, rules.stages)
+    problem = folding.apply(event)
     model.events.append(event)
     if problem:
         return problem

@@ -308,7 +308,10 @@ def test_a_picture_reads_from_left_to_right() -> None:
     places = {(each.x, each.y) for each in found.boxes}
     assert len(places) == len(names)
     assert all(0 <= each.y <= found.height - picture.HEIGHT for each in found.boxes)
-    assert max(each.x for each in found.boxes) + picture.WIDTH <= found.width
+    assert max(each.x for each in found.boxes) + found.box_width <= found.width
+    # A line begins where the template draws the edge of its box.
+    edge = found.boxes[0].x + found.box_width
+    assert found.paths[0].startswith(f"M{edge} ")
     assert ("r", ["m", "n"]) in [(a.id, [b.id for b in ends]) for a, ends in found.sentences]
 
 

@@ -123,6 +123,8 @@ def test_pages_say_how_to_get_a_version(out: Path, tmp_path: Path) -> None:
     ]
     assert "mlgit model pull fare@v2 -o fare-v2" in commands
     assert "dvc get REPO model --rev fare@v2.0.0 -o fare-v2" in commands
+    assert "--remote-config url=FOLDER" in page  # without it DVC does not find a folder
+    assert not any("verify-tag" in text for text in commands)  # there is no signature
     assert "git worktree add ../fare-v2 'fare@v2.0.0^'" in commands
     (python,) = (text for text in commands if text.startswith("from mlgit"))
     exec(python)
@@ -250,6 +252,8 @@ def test_a_signature_is_told_but_not_judged(models: Path, tmp_path: Path) -> Non
     page = text_of(tmp_path / "out/models/churn.html")
     assert "1 of 4 git tags are signed" in page and "signed (SSH)" in page
     assert "git verify-tag" in page
+    # A command that can only fail is not offered: the tag of the latest version carries none.
+    assert "git verify-tag churn@" not in page
     assert [event["signed"] for event in json_of("history", "churn")] == [False, False, True, False]
 
 

@@ -81,6 +81,7 @@ def test_a_report_is_a_page(showcase: Path, tmp_path: Path) -> None:
     cells = re.findall(r"<(?:td|th scope=.row)[^>]*>(.*?)</t[dh]>", table[0], re.DOTALL)
     texts = [re.sub("<[^>]+>", "", cell).strip() for cell in cells]
     assert texts == ["baseline", "linear", "7.759", "-", "boosted", "gbr", "6.741", "0.37"]
+    assert "<figcaption><bdi>loss</bdi></figcaption>" in page  # whose curves, without a title too
     assert 'class="nb"' in page or "print" in page  # other code stays code
     home = (out / "index.html").read_text("utf-8")
     assert '<a href="reports/q3.html"><bdi>How good is it?</bdi></a>' in home

@@ -131,7 +131,8 @@ def answer(site: Site, asked: Table) -> Answer:
         columns = [tables.column(site, chosen, field) for field in fields]
     columns = [column for column in columns if column.field != Field("attribute", "name")]
     kind = asked.kind if isinstance(asked, Chart) else None
-    return Answer(asked.title, chosen, columns, kind, drawn)
+    title = asked.title or (asked.metric if kind == "curves" else "")
+    return Answer(title, chosen, columns, kind, drawn)
 
 
 def _rows(site: Site, experiment: str | None) -> list[int]:

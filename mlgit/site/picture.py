@@ -47,6 +47,8 @@ class Picture(NamedTuple):
 
     width: int
     height: int
+    box_width: int
+    box_height: int
     boxes: list[Placed]
     """Column by column, from the left."""
     is_wide: bool
@@ -77,6 +79,8 @@ def draw(boxes: Sequence[Box], lines: Iterable[Line]) -> Picture | None:
     return Picture(
         width=len(columns) * (WIDTH + _ACROSS) - _ACROSS + 2 * _EDGE,
         height=height,
+        box_width=WIDTH,
+        box_height=HEIGHT,
         boxes=list(placed.values()),
         is_wide=len(columns) > _COLUMNS,
         paths=[_path(placed[a], placed[b]) for a, b in pairs],

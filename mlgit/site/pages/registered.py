@@ -247,7 +247,7 @@ class Command(NamedTuple):
     text: str
 
 
-def commands(version: Version, tag: str | None, run: Run | None) -> list[Command]:
+def commands(version: Version, event: Event | None, run: Run | None) -> list[Command]:
     """Returns how the version is fetched: with mlgit, Python, plain DVC and plain git."""
     name = shlex.quote(version.name)
     to = f"{urls.slug(version.model)}-{version.short}"
@@ -256,8 +256,9 @@ def commands(version: Version, tag: str | None, run: Run | None) -> list[Command
         found.append(Command("mlgit", f"mlgit model pull {name} -o {to}"))
         call = f"from mlgit import registry; registry.download({version.name!r}, {to!r})"
         found.append(Command("Python", call))
-    if tag is None:
+    if event is None:
         return found
+    tag = event.tag
     rev = shlex.quote(tag)
     stored = (
         next((p.stored for p in run.artifacts if p.path == version.path), None) if run else None
@@ -271,5 +272,6 @@ def commands(version: Version, tag: str | None, run: Run | None) -> list[Command
     elif run is None or run.source.commit or run.source.snapshot:
         code = shlex.quote(f"{tag}^")
         found.append(Command("code", f"git worktree add ../{to} {code}"))
-    found.append(Command("signature", f"git verify-tag {rev}"))
+    if event.is_signed:
+        found.append(Command("signature", f"git verify-tag {rev}"))
     return found

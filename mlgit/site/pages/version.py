@@ -116,7 +116,7 @@ def _context(site: Site, source: Source, life: Life) -> dict[str, Any]:
         "forced": [each for each in history if each.forced],
         "withdrawal": _withdrawal(history) if version.withdrawn else None,
         "event": event,
-        "commands": registered.commands(version, event and event.tag, row.record),
+        "commands": registered.commands(version, event, row.record),
     }
 
 

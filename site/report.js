@@ -17,6 +17,15 @@ document.addEventListener("DOMContentLoaded", async () => {
         .map((point) => ({ ...point, colour: runs[place].colour }))));
   }
 
+  /** Returns which colour is whose. */
+  function legend(runs) {
+    return mlgit.make("ul", { class: "plain runs-legend" }, ...runs.map(({ run, label, colour }) => {
+      const line = mlgit.make("i", { "aria-hidden": "true" });
+      line.style.background = `var(${colour})`;
+      return mlgit.make("li", {}, line, mlgit.make("a", { href: `${root}runs/${run}.html` }, mlgit.make("bdi", {}, label)));
+    }));
+  }
+
   const decoded = (value) => {
     const found = mlgit.decode(value);
     return found instanceof mlgit.Json ? String(found) : found;
@@ -27,6 +36,7 @@ document.addEventListener("DOMContentLoaded", async () => {
     place.hidden = false;
     figure.querySelector("details").open = false;
     if (chart.kind === "curves" && !report.querySelector(".controls")) figure.before(mlgit.charts.controls());
+    if (chart.kind === "curves") place.after(legend(chart.runs));
     const rows = (chart.rows || []).map((row) => (chart.kind === "scatter"
       ? { ...row, x: decoded(row.x), y: decoded(row.y) } : { ...row, values: row.values.map(decoded) }));
     mlgit.charts.draw(place, chart.kind, chart.kind === "curves" ? () => points(chart) : { ...chart, rows },

@@ -103,6 +103,9 @@ def test_charts_are_drawn_and_read_without_javascript(
                 chart.scroll_into_view_if_needed()
                 chart.locator("svg, canvas").first.wait_for()
             assert page.get_by_role("group", name="How curves are drawn").count() == 1
+            # Whose curve is whose can be read, not only found with the pointer.
+            keys = page.locator(".runs-legend a").all_inner_texts()
+            assert "boosted" in keys
             assert page.locator("details[open]").count() == 0
             assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
         assert seen.complaints == []

@@ -131,7 +131,9 @@ def answer(site: Site, asked: Table) -> Answer:
         columns = [tables.column(site, chosen, field) for field in fields]
     columns = [column for column in columns if column.field != Field("attribute", "name")]
     kind = asked.kind if isinstance(asked, Chart) else None
-    title = asked.title or (asked.metric if kind == "curves" else "")
+    title = asked.title
+    if isinstance(asked, Chart) and asked.kind == "curves":
+        title = title or asked.metric
     return Answer(title, chosen, columns, kind, drawn)
 
 

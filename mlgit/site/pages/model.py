@@ -89,8 +89,6 @@ def _context(site: Site, source: Source, model: Model) -> dict[str, Any]:
         "compared": registered.compared(site, [row.version for row in beside]),
         "comparison": registered.comparison(site, [row.version for row in beside[::-1]]),
         "history": registered.events(model, model.events)[:HISTORY],
-        "commands": registered.commands(latest, event, shown and shown.record)
-        if latest
-        else [],
+        "commands": registered.commands(latest, event, shown and shown.record) if latest else [],
         "deprecation": model.deprecation,
     }

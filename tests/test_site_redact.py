@@ -14,6 +14,7 @@ from mlgit import saved
 from mlgit.errors import Invalid
 from mlgit.ledger import Ledger, open_repository, snapshot
 from mlgit.records import Person, Pointer, Source
+from mlgit.site import markdown
 from mlgit.site.build import build
 from mlgit.site.redact import USUAL, Redactor, Rules, parse
 
@@ -219,3 +220,9 @@ def test_over_a_site_that_was_not_redacted(repo: Path, tmp_path: Path) -> None:
         build(ledger, fresh, rules=rules)
     assert found(out) == set()
     assert content(out) == content(fresh)
+
+
+def test_a_link_without_its_host_leads_nowhere() -> None:
+    page = str(markdown.to_html("See [notes](https://[host]/x) and [us](https://arxiv.org/x)."))
+    assert page.count("<a ") == 1 and 'href="https://arxiv.org/x"' in page
+    assert "[notes](https://[host]/x)" in page

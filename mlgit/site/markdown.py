@@ -25,6 +25,7 @@ RunUrl = Callable[[str], str | None]
 """Returns where the run with this id, or beginning of one, has its page."""
 
 _RUN = re.compile(r"(?<![0-9a-z])[0-7][0-9a-hjkmnp-tv-z]{9,25}(?![0-9a-z])")
+_REDACTED = re.compile(r"://(\[|%5B)host", re.IGNORECASE)
 _SAFE_LINK = re.compile(r"(https?:|mailto:|#)", re.IGNORECASE)
 
 
@@ -96,6 +97,10 @@ def _parser() -> MarkdownIt:
     parser = MarkdownIt("js-default", options)
     # Not the library's own answer: a relative link could lead anywhere on whatever host.
     parser.validateLink = lambda url: bool(_SAFE_LINK.match(url.strip()))  # type: ignore[method-assign]
+    # The library takes [host], which redaction puts there, for a host of this name; an empty
+    # address is refused by the rule above, and the link stands as text.
+    normal = parser.normalizeLink
+    parser.normalizeLink = lambda url: "" if _REDACTED.search(url) else normal(url)  # type: ignore[method-assign]
     parser.core.ruler.push("runs", _link_runs)
     parser.core.ruler.push("tasks", _draw_tasks)
     parser.core.ruler.push("cells", _align_by_class)

@@ -27,10 +27,12 @@ class Visit:
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("dialog", self._dialog)
         page.on("request", lambda request: self.requests.append(request.url))
+        self.failed: list[str] = []
         self._pending = 0
         page.on("request", lambda request: self._count(1))
         page.on("requestfinished", lambda request: self._count(-1))
         page.on("requestfailed", lambda request: self._count(-1))
+        page.on("requestfailed", lambda request: self.failed.append(request.url))
 
     def _count(self, change: int) -> None:
         self._pending += change

@@ -218,6 +218,69 @@ def test_pages_read_well_without_javascript(site: Path, browser: Any) -> None:
     context.close()
 
 
+def test_from_the_table_to_the_version_that_came_of_it(
+    site: Path, known: dict[str, str], browser: Any
+) -> None:
+    """What a person does in an hour: sort, filter, select, compare, look up, go on."""
+    with visit(browser) as seen:
+        page = seen.page
+        seen.open(f"{site.as_uri()}/experiments/taxi.html")
+        page.get_by_role("searchbox", name="Only runs for which this holds").fill(
+            "metrics.rmse < 7"
+        )
+        page.locator(".count", has_text="5 of 8 runs").wait_for()
+        head = page.locator(".runs thead button", has=page.get_by_text("rmse", exact=True))
+        head.click()
+        rows = page.locator(".runs tbody tr:not(.space)")
+        assert rows.locator("th").all_inner_texts() == [
+            "gbr 2", "gbr 3", "with a chart", "boosted", "gbr 1"
+        ]  # fmt: skip
+        for name in ("gbr 2", "gbr 3"):
+            rows.filter(has_text=name).get_by_role("checkbox").check()
+        page.get_by_role("link", name="Compare", exact=True).click()
+        page.locator("tr[data-field='metrics.rmse'] .best", has_text="6.58").wait_for()
+        page.get_by_role("link", name="gbr 2").click()
+        page.locator("#lineage, .lineage").first.wait_for()
+        page.get_by_role("link", name="Look up").click()
+        page.locator("#asked").fill(known["gbr 2"][:12])
+        page.keyboard.press("Enter")
+        page.locator(".answer").get_by_role("link", name="fare v2").click()
+        page.get_by_role("heading", level=1, name="fare v2").wait_for()
+        page.go_back()
+        page.locator(".answer", has_text="fare v2").wait_for()  # it is kept in the address
+    assert seen.complaints == []
+
+
+def test_the_keyboard_is_enough(site: Path, browser: Any) -> None:
+    with visit(browser) as seen:
+        page, press = seen.page, seen.page.keyboard.press
+        seen.open(f"{site.as_uri()}/experiments/taxi.html")
+        press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+        reached = set()
+        for _ in range(60):
+            press("Tab")
+            reached.add(page.evaluate(STOP))
+            outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            inside = page.evaluate("document.activeElement.matches('.runs-table')")
+            assert outline != "none" or inside, page.evaluate(STOP)  # it shows its cell instead
+            if inside:
+                break
+        assert {"Registry", "Look up", "Experiments", "Columns", "View"} <= reached
+        press("ArrowDown")
+        press("Space")
+        press("ArrowDown")
+        press("Space")
+        page.locator(".picked", has_text="2 selected").wait_for()
+        page.get_by_role("link", name="Compare", exact=True).focus()
+        press("Enter")
+        page.locator("table.compare").wait_for()
+    assert seen.complaints == []
+
+
+STOP = "(document.activeElement.textContent || document.activeElement.ariaLabel || '').trim()"
+
+
 # --- hostile records ---------------------------------------------------------------------------
 
 # Whatever of these runs, tells: an alert is a complaint, a request is seen.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -18,10 +19,11 @@ from browser import pages
 from click.testing import CliRunner
 from conftest import add_runs, git, make_run
 from showcase import metric, summaries
+from test_hostile import plant
 
 from mlgit import names, saved
 from mlgit.cli import cli
-from mlgit.errors import Invalid, WrongState
+from mlgit.errors import Invalid, WriteFailed, WrongState
 from mlgit.ledger import Ledger, open_repository
 from mlgit.records import Pointer
 from mlgit.site import tables, write
@@ -251,6 +253,55 @@ def test_a_build_that_is_killed_leaves_the_old_site(repo: Path, tmp_path: Path) 
     fresh = tmp_path / "fresh"
     make(fresh)
     assert content(fresh) == content(out)
+
+
+@pytest.mark.parametrize("runs", [1, 200])
+def test_a_full_disk_leaves_the_old_site(showcase: Path, tmp_path: Path, runs: int) -> None:
+    out = tmp_path / "out"
+    make(out)
+    before = content(out)
+    add_runs(showcase, *(make_run(note="x" * 9000) for _ in range(runs)))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, limits[1]))
+    try:
+        with pytest.raises(WriteFailed, match="the site cannot be written") as caught:
+            make(out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert caught.value.hint == "the site that was there is as it was"
+    assert content(out) == before
+    assert [path.name for path in tmp_path.glob(".out*")] == []
+    make(out)
+    fresh = tmp_path / "fresh"
+    make(fresh)
+    assert content(fresh) == content(out)
+
+
+def test_a_damaged_branch_gives_a_site_that_says_so(showcase: Path, tmp_path: Path) -> None:
+    with Ledger() as ledger:
+        good = {run.id: run.name for run in saved.select(ledger)}
+    begin = 1_767_225_600_000
+    bad = [names.new_id(begin + number) for number in range(4)]
+    boosted = next(run_id for run_id, name in good.items() if name == "boosted")
+    garbage = [b"{", b'{"format": 1}', b"\x00\xff" * 500, b"[]"]
+    planted = {
+        names.run_file(run_id, names.RUN_FILE): data
+        for run_id, data in zip(bad, garbage, strict=True)
+    }
+    plant({**planted, names.run_file(boosted, names.METRICS_FILE): b"no metrics"})
+    out = tmp_path / "out"
+    make(out)
+    found = {*pages(out)}
+    assert {f"runs/{run_id}.html" for run_id in good} <= found
+    assert not {f"runs/{run_id}.html" for run_id in bad} & found
+    about = (out / "about.html").read_text("utf-8")
+    told = about.partition("What could not be read")[2]
+    assert all(names.run_file(run_id, names.RUN_FILE) in told for run_id in bad)
+    page = (out / "runs" / f"{boosted}.html").read_text("utf-8")
+    assert "metrics.json" in page and "banner" in page
+    assert check_links(out) > 150
 
 
 def test_artifacts_are_shown_by_what_they_are(repo: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socketserver
 import sys
 import threading
@@ -243,6 +244,8 @@ def serve(
                 time.sleep(_WATCH_SECONDS)
                 _renew(ledger, server, say)
         except KeyboardInterrupt:
+            # Typed again it must not break off the ending, which takes half a second.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             say("ended")
         finally:
             server.shutdown()

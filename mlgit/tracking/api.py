@@ -49,7 +49,13 @@ def log_batch(
 
 
 def log_chart(chart: Any, path: str = "chart") -> None:
-    """Logs an Altair chart with its data, as the artifact `path`.vl.json; the site draws it."""
+    """Logs an Altair chart with its data, as the artifact `path`.vl.json.
+
+    A dict with a specification of Vega-Lite does as well. The site draws it.
+
+    Raises:
+        Invalid: it is no such chart, or holds what JSON has no word for.
+    """
     current().log_chart(chart, path)
 
 

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 import http.server
+import json
 import os
 import shutil
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urldefrag
+from urllib.parse import unquote, urldefrag, urlencode
 
 import axe_playwright_python
 import pytest
 import showcase
-from browser import Visit, chromium, examples, pages, visit
-from conftest import add_runs, make_run
+from browser import Visit, chromium, examples, kind, pages, visit
+from conftest import add_runs, git, make_run
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from showcase import md5, metric, summaries
 from test_site_build import links
 
-from mlgit import records, saved
-from mlgit.errors import Invalid
+from mlgit import query, records, registry, saved
+from mlgit.data import put
+from mlgit.errors import Invalid, MlgitWarning
 from mlgit.ledger import Ledger, open_repository
 from mlgit.names import experiment_name
+from mlgit.registry import api, verbs
 from mlgit.site import urls
 from mlgit.site.build import build
 
@@ -330,21 +335,35 @@ hostile = st.fixed_dictionaries(
         "files": st.dictionaries(
             st.sampled_from(["a.html", "b.svg", "c.json", "d.csv", "<script>.txt"]), text
         ),
+        "read": st.fixed_dictionaries({"name": key, "role": text, "kind": text}),
+        "said": text,
     }
 )
 
 
-def save_hostile(plain: dict[str, Any]) -> None:
-
+def save_hostile(plain: dict[str, Any], code: str) -> records.Run:
     try:
         experiment = experiment_name(plain["experiment"][:40].strip())
     except Invalid:
         experiment = "exp"
     history = {plain["metric"]: metric(*plain["values"])}
     files = {path: content.encode() for path, content in plain["files"].items()}
+    files["chart.vl.json"] = json.dumps(hostile_chart(plain["said"])).encode()
     outputs = [
         records.Pointer(path=path, kind="text", md5=md5(data), size=len(data), stored="git")
         for path, data in files.items()
+    ]
+    repository = open_repository()
+    weights = put(repository.data_store, b"model")
+    outputs.append(records.Pointer(path="model", kind="model", md5=weights, size=5, stored="dvc"))
+    read = plain["read"]
+    inputs = [
+        records.Pointer(
+            path="a b.csv", **read, md5=md5(read["name"].encode()), size=9, stored="dvc"
+        ),
+        records.Pointer(
+            path="x", md5=None, size=None, origin="url", url=f"x:{plain['said']}", etag="1"
+        ),
     ]
     run = make_run(
         experiment=experiment,
@@ -355,10 +374,54 @@ def save_hostile(plain: dict[str, Any]) -> None:
         tags=plain["tags"],
         metrics=summaries(history),
         by=records.Person(name=plain["by"], email=plain["by"]),
-        source=records.Source(entry=plain["entry"], argv=plain["argv"], branch=plain["by"]),
+        source=records.Source(
+            commit=code, entry=plain["entry"], argv=plain["argv"], branch=plain["by"]
+        ),
+        inputs=inputs,
         outputs=outputs,
     )
-    saved.save(open_repository(), run, history, {"packages": {plain["name"]: plain["by"]}}, files)
+    packages = {"packages": {plain["name"]: plain["by"]}}
+    saved.save(repository, run, history, packages, files, code)
+    saved.annotate(repository, [run.id], "note", {"text": plain["said"]})
+    return run
+
+
+def hostile_chart(said: str) -> dict[str, Any]:
+    """Returns a chart of Vega-Lite that says `said` wherever it can."""
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "title": said,
+        "data": {"values": [{"a": said, "b": 1}, {"a": "b", "b": 2}]},
+        "mark": {"type": "bar", "tooltip": True, "href": said},
+        "encoding": {
+            "x": {"field": "a", "type": "nominal", "title": said},
+            "y": {"field": "b", "type": "quantitative"},
+        },
+    }
+
+
+def say_hostile(plain: dict[str, Any], run: records.Run, number: int) -> None:
+    """Adds what people say of a run's experiment, a model of it, and a report."""
+    repository = open_repository()
+    where = f"params.{json.dumps(plain['metric'])} = 1"
+    view = {"name": plain["name"], "where": where, "sort": "id", "columns": [plain["metric"]]}
+    saved.annotate_experiment(repository, run.experiment, "view", view)
+    saved.annotate_experiment(repository, run.experiment, "describe", {"text": plain["said"]})
+    with Ledger() as ledger:
+        verbs.register(
+            ledger, registry.load(ledger), f"m{number}", run, "model", reason=plain["said"]
+        )
+        model, version = api.meant(ledger, f"m{number}@v1")
+        verbs.promote(ledger, model, version, "production", plain["said"])
+        verbs.describe(ledger, model, plain["said"])
+        verbs.describe(ledger, model, plain["note"], version.name)
+        verbs.tag(ledger, model, plain["metric"], plain["by"])
+        with contextlib.suppress(Invalid):  # not every name may be one of a model
+            verbs.rename(ledger, registry.load(ledger), model, plain["name"])
+    block = f"chart: {{kind: scatter, x: id, y: metrics.{json.dumps(plain['metric'])}}}"
+    text = f"# {plain['name']}\n\n{plain['said']}\n\n```mlgit\n{block}\n```\n"
+    Path("reports").mkdir(exist_ok=True)
+    Path(f"reports/r{number}.md").write_text(text, "utf-8")
 
 
 @pytest.mark.parametrize("part", range(5))
@@ -377,18 +440,54 @@ def test_forty_of_two_hundred_hostile_records(
 
     collect()
     assert len(made) >= 40
-    for plain in made[:40]:
-        save_hostile(plain)
+    code = git("rev-parse", "HEAD").strip()
+    runs = [save_hostile(plain, code) for plain in made[:40]]
+    for number in range(0, 40, 8):
+        say_hostile(made[number], runs[number], number)
     out = tmp_path / "out"
-    with Ledger() as ledger:
+    with Ledger() as ledger, warnings.catch_warnings():
+        warnings.simplefilter("ignore", MlgitWarning)  # of blocks that cannot be answered
         build(ledger, out)
+    kinds = {kind(url) for url in pages(out)}
+    assert {"models/page", "models/name/page", "data-sets/page", "reports/page"} <= kinds
+    assert {urls.run(run.id) for run in runs} <= {*pages(out)}
     with visit(browser) as seen:
         for url in pages(out):
             seen.page.goto(f"{out.as_uri()}/{url}")
             assert seen.page.evaluate(WHOLE) == [True, 0, 0], url
+        for url in hostile_states(out, made, runs):
+            seen.open(f"{out.as_uri()}/{url}")
+            assert seen.page.evaluate(WHOLE) == [True, 0, 0], url
+            assert seen.page.url.startswith(out.as_uri()), url
+            assert seen.complaints == [], url
     assert seen.complaints == []
-    assert {url.partition(":")[0] for url in seen.requests} <= {"file", "data"}
+    assert {url.partition(":")[0] for url in seen.requests} <= {"file", "data", "about"}
     assert len(pages(out)) > 40
+
+
+def hostile_states(
+    site: Path, made: list[dict[str, Any]], runs: list[records.Run]
+) -> Iterator[str]:
+    """Yields pages with hostile things in the address, and with answers full of them."""
+    for begin in range(0, 40, 8):
+        yield urls.comparison(*(run.id for run in runs[begin : begin + 8])) + "&all=1"
+    for plain in made[:6]:
+        yield f"{urls.LOOKUP}#q={md5(plain['read']['name'].encode())}"
+        yield f"{urls.LOOKUP}#{urlencode({'q': plain['said'][:2000]})}"
+        yield f"{urls.COMPARE}#{urlencode({'runs': plain['said'][:2000]})}"
+        yield f"{urls.MODELS}#{urlencode({'as-of': plain['said'][:2000]})}"
+        param = str(query.Field("param", next(iter(plain["params"]), plain["metric"])))
+        for state in (
+            {"group": param, "colour": param, "cols": param, "sort": param},
+            {"where": f"{param} = 1 or name = {json.dumps(plain['name'])}"},
+            dict.fromkeys(("where", "group", "sort", "cols", "sel"), plain["said"][:2000]),
+        ):
+            yield f"{urls.RUNS}#{urlencode(state)}"
+    yield f"{urls.LOOKUP}#q={runs[0].id}"
+    yield f"{urls.MODELS}#as-of=2100-01-01"
+    for url in examples(site)["experiments/page"]:
+        view = links(site / url).targets
+        yield from (f"{url}#{urldefrag(each).fragment}" for each in view if "#where=" in each)
 
 
 # The page is there to its end; scripts in it; elements that bring other pages in.

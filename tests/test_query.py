@@ -317,17 +317,17 @@ def test_the_message_shows_the_place_and_the_hint_the_way() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("text", "hint"),
-    [
-        ("stats = x", "did you mean status?"),
-        ("Status = x", "did you mean status?"),
-        ("parms.lr = 1", "did you mean params.lr?"),
-        ("rmse < 1", "write metrics.rmse or params.rmse"),
-        ("val.loss < 1", "write metrics.val.loss or params.val.loss"),
-        ("params.a > null", "write 'is null' or 'is not null'"),
-    ],
-)
+HINTS = [
+    ("stats = x", "did you mean status?"),
+    ("Status = x", "did you mean status?"),
+    ("parms.lr = 1", "did you mean params.lr?"),
+    ("rmse < 1", "write metrics.rmse or params.rmse"),
+    ("val.loss < 1", "write metrics.val.loss or params.val.loss"),
+    ("params.a > null", "write 'is null' or 'is not null'"),
+]  # which the browser gives too
+
+
+@pytest.mark.parametrize(("text", "hint"), HINTS)
 def test_hints(text: str, hint: str) -> None:
     with pytest.raises(QueryError) as caught:
         parse(text)

@@ -9,7 +9,7 @@ import pytest
 from browser import chromium
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from test_query import KEYS, TABLE, column
+from test_query import HINTS, KEYS, TABLE, column
 
 from mlgit import query
 from mlgit.errors import QueryError
@@ -82,17 +82,7 @@ def test_mistakes_are_told_as_on_the_command_line(page: Any) -> None:
             assert told == []
 
 
-@pytest.mark.parametrize(
-    ("text", "hint"),
-    [
-        ("stats = x", "did you mean status?"),
-        ("Status = x", "did you mean status?"),
-        ("parms.lr = 1", "did you mean params.lr?"),
-        ("rmse < 1", "write metrics.rmse or params.rmse"),
-        ("val.loss < 1", "write metrics.val.loss or params.val.loss"),
-        ("params.a > null", "write 'is null' or 'is not null'"),
-    ],
-)
+@pytest.mark.parametrize(("text", "hint"), HINTS)
 def test_hints_are_those_of_the_command_line(page: Any, text: str, hint: str) -> None:
     (told,) = run(page, [{"where": text, "fields": [], "rows": []}])
     assert told["hint"] == hint

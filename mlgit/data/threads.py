@@ -47,7 +47,7 @@ def together(
         try:
             for item in shared:
                 work(item)
-        except BaseException as error:
+        except BaseException as error:  # raised again in the thread that waits
             reason = error
         endings.put(reason)
 
@@ -61,7 +61,7 @@ def together(
         for _ in crew:
             if reason := endings.get():
                 raise reason
-    except BaseException:
+    except BaseException:  # Ctrl-C above all; whatever it is, it goes on up
         waiting.clear()
         stop()
         end = time.monotonic() + GRACE

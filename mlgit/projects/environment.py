@@ -128,7 +128,7 @@ def _build(folder: Path, version: str, wanted: list[str], say: Callable[[str], N
         _bring_mlgit(python)
         lines = [f"{each} cannot be installed, and is left out" for each in failed]
         (folder / _DONE).write_text("\n".join(lines), "utf-8")
-    except BaseException:
+    except BaseException:  # Ctrl-C too: half an environment must not be taken for one
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return lines

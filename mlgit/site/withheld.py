@@ -15,6 +15,20 @@ from mlgit.site.gather import UNTITLED, Experiment, Site
 from mlgit.site.redact import Redactor
 
 _PLAIN = ("id", "status", "started", "ended", "duration", "commit", "snapshot", "parent", "deleted")
+# Parts of a site that are ids and positions, or that have a way of their own here.
+_OWN = {
+    "root",
+    "folders",
+    "of_row",
+    "deleted",
+    "left_out",
+    "tags",
+    "table",
+    "experiments",
+    "models",
+    "approvals",
+    "flow",
+}
 
 
 def people(site: Site) -> list[tuple[str, str]]:
@@ -36,15 +50,6 @@ def redacted(site: Site, redactor: Redactor) -> Site:
     for experiment in site.experiments:
         _rename(redactor, titles, [experiment.title])
         _rename(redactor, names, experiment.names)
-    attributes = {
-        name: column if name in _PLAIN else redactor.value(column)
-        for name, column in site.table.attributes.items()
-    }
-    attributes["experiment"] = [names[name] for name in site.table.attributes["experiment"]]
-    values: dict[tuple[str, str], dict[int, Any]] = {}
-    for (kind, key), of_row in site.table.values.items():
-        new = redactor.unique((kind, redactor.text(key)), values)
-        values[new] = of_row if kind == "metric" else redactor.value(of_row)
     experiments = [
         Experiment(
             title=titles[each.title],
@@ -61,37 +66,37 @@ def redacted(site: Site, redactor: Redactor) -> Site:
         )
         for each in site.experiments
     ]
-    own = {
-        "root",
-        "folders",
-        "of_row",
-        "deleted",
-        "left_out",
-        "tags",
-        "table",
-        "experiments",
-        "models",
-        "approvals",
-        "flow",
-    }
     others = {
         field.name: redactor.value(getattr(site, field.name))
         for field in dataclasses.fields(site)
-        if field.name not in own
+        if field.name not in _OWN
     }
     if redactor.takes("remotes") and site.choice.title is None:
         others["title"] = UNTITLED  # else it is the end of the remote's address
-    table = Table(site.table.ids, attributes, values)
     models = _models(site.models, redactor)
     return dataclasses.replace(
         site,
-        table=table,
+        table=_table(site.table, names, redactor),
         experiments=experiments,
         models=models,
         approvals=_approvals(site, models, redactor),
         flow=_flow(site.flow, site.models, models, redactor),
         **others,
     )
+
+
+def _table(table: Table, names: dict[str, str], redactor: Redactor) -> Table:
+    """Returns the table; `names` are the new ones of experiments."""
+    attributes = {
+        name: column if name in _PLAIN else redactor.value(column)
+        for name, column in table.attributes.items()
+    }
+    attributes["experiment"] = [names[name] for name in table.attributes["experiment"]]
+    values: dict[tuple[str, str], dict[int, Any]] = {}
+    for (kind, key), of_row in table.values.items():
+        new = redactor.unique((kind, redactor.text(key)), values)
+        values[new] = of_row if kind == "metric" else redactor.value(of_row)
+    return Table(table.ids, attributes, values)
 
 
 def _models(models: list[Model], redactor: Redactor) -> list[Model]:

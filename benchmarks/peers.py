@@ -72,7 +72,8 @@ def _fill_files(place: Path, runs: int) -> None:
     about = (template / "meta.yaml").read_text()
     for number in range(runs):
         logged = ledgers.contents(number)
-        run = template.with_name(uuid.uuid4().hex)
+        # YAML reads an unquoted id of digits only as a number: a letter leads.
+        run = template.with_name(f"f{uuid.uuid4().hex[1:]}")
         shutil.copytree(template, run)
         (run / "meta.yaml").write_text(about.replace(template.name, run.name))
         for key, value in logged.params.items():

@@ -60,7 +60,7 @@ INSIDE_FUNCTIONS = {
     ("mlgit.cli", "mlgit.tracking.finish"): SLOW,
     ("mlgit.cli.place", "mlgit.tracking"): SLOW,
     ("mlgit.cli.show", "mlgit.tracking"): SLOW,
-    ("mlgit.cli", "difflib"): SLOW,
+    ("mlgit.cli.lazy", "difflib"): SLOW,
     ("mlgit.cli.absent", "difflib"): SLOW,
     ("mlgit.query", "difflib"): SLOW,
     ("mlgit.registry.find", "difflib"): SLOW,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import io
 import os
 import sys
@@ -19,6 +18,7 @@ from typing import IO, Any
 import click
 
 from mlgit import __version__
+from mlgit.cli.lazy import Lazy
 from mlgit.errors import MlgitError, MlgitWarning
 
 # Where each command lives: name -> module of this package, in the order of --help.
@@ -69,33 +69,8 @@ class _Shown(click.ClickException):
             click.echo(f"Hint: {clean_block(self.hint)}", err=True)
 
 
-class Lazy(click.Group):
-    """A group whose commands are imported when they are asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module = importlib.import_module(f"mlgit.cli.{_COMMANDS[cmd_name]}")
-        command = getattr(module, f"{cmd_name}_command")
-        assert isinstance(command, click.Command)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            from difflib import get_close_matches
-
-            close = get_close_matches(args[0], _COMMANDS, 1)
-            if not close or "Did you mean" in error.message:
-                raise
-            message = f"{error.message.rstrip('.')}. Did you mean {close[0]!r}?"
-            raise click.UsageError(message, ctx) from error
+class _Top(Lazy):
+    """Tells of errors, warnings and dead runs, whatever the command."""
 
     def invoke(self, ctx: click.Context) -> Any:
         with warnings.catch_warnings():
@@ -141,7 +116,8 @@ def _offer_recovery(repository: Any) -> None:
 
 
 @click.group(
-    cls=Lazy,
+    cls=_Top,
+    modules=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Runs are committed to the branch 'mlgit' of this git repository; your working tree

@@ -1,4 +1,4 @@
-"""`mlgit model`: the registry, read. What changes it is in model_change.py."""
+"""`mlgit model`: the registry as lists, and its bytes. What changes it is in model_change.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from mlgit import names
-from mlgit.cli import model_change, model_show, output, table
+from mlgit.cli import output, table
+from mlgit.cli.lazy import Lazy
 from mlgit.cli.model_show import (
     as_of_option,
     event_document,
@@ -29,9 +30,37 @@ from mlgit.registry.fold import Model, Registry
 from mlgit.registry.search import runs_of, search
 from mlgit.registry.state import load
 
+# Where each command lives: what reads does not pay for what writes.
+_COMMANDS = {
+    "alias": "model_change",
+    "approve": "model_change",
+    "archive": "model_change",
+    "check": "model",
+    "demote": "model_change",
+    "describe": "model_change",
+    "diff": "model",
+    "events": "model",
+    "history": "model_show",
+    "ls": "model",
+    "promote": "model_change",
+    "pull": "model",
+    "register": "model_change",
+    "rename": "model_change",
+    "restore": "model_change",
+    "rm": "model_change",
+    "search": "model",
+    "show": "model_show",
+    "tag": "model_change",
+    "unalias": "model_change",
+    "unapprove": "model_change",
+    "untag": "model_change",
+}
+
 
 @click.group(
     "model",
+    cls=Lazy,
+    modules=_COMMANDS,
     epilog="""\b
 Examples:
   mlgit model register churn @best:metrics.rmse
@@ -47,10 +76,6 @@ def model_command() -> None:
     """Register models, move them between stages, look them up."""
 
 
-for _command in (*model_change.COMMANDS, *model_show.COMMANDS):
-    model_command.add_command(_command)
-
-
 def _registry(ledger: Ledger, as_of: str | None) -> Registry:
     return load(ledger, moment_meant(as_of))
 
@@ -58,7 +83,7 @@ def _registry(ledger: Ledger, as_of: str | None) -> Registry:
 # --- listings ------------------------------------------------------------------------------
 
 
-@model_command.command(
+@click.command(
     "ls",
     epilog="""\b
 Examples:
@@ -70,7 +95,7 @@ Examples:
 @click.option("--all", "everything", is_flag=True, help="Deprecated models too.")
 @click.option("--unpushed", is_flag=True, help="List the git tags that the remote lacks.")
 @json_option
-def list_command(as_of: str | None, everything: bool, unpushed: bool, as_json: bool) -> None:
+def ls_command(as_of: str | None, everything: bool, unpushed: bool, as_json: bool) -> None:
     """List the models, with what is in each stage."""
     if unpushed:
         _list_unpushed(as_json)
@@ -117,7 +142,7 @@ def _row(model: Model) -> list[str]:
     ]
 
 
-@model_command.command(
+@click.command(
     "search",
     epilog="""\b
 Examples:
@@ -146,7 +171,7 @@ def search_command(where: str, as_of: str | None, as_json: bool) -> None:
         click.echo("No version matches.", err=True)
 
 
-@model_command.command(
+@click.command(
     "events",
     epilog="""\b
 Examples:
@@ -185,7 +210,7 @@ def _time_of(rev: str) -> str:
     return names.timestamp(int(found))
 
 
-@model_command.command(
+@click.command(
     "check",
     epilog="""\b
 Examples:
@@ -218,7 +243,7 @@ def check_command(ctx: click.Context, receive: bool, as_json: bool) -> None:
         ctx.exit(1)
 
 
-@model_command.command(
+@click.command(
     "diff",
     epilog="""\b
 Examples:
@@ -258,7 +283,7 @@ def diff_command(old: str, new: str, as_of: str | None, as_json: bool) -> None:
     click.echo(f"The code between them: git diff {first}^ {second}^", err=True)
 
 
-@model_command.command(
+@click.command(
     "pull",
     epilog="""\b
 Examples:

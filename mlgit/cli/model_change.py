@@ -25,20 +25,13 @@ from mlgit.registry.search import runs_of
 from mlgit.registry.signatures import Signer
 from mlgit.registry.state import load, load_model
 
-COMMANDS: list[click.Command] = []
-
 _push = click.option("--push", is_flag=True, help="Fetch first, and send it, all or nothing.")
 _why = click.option("-m", "--reason", default="", metavar="TEXT", help="Why; kept with it.")
 _version = click.argument("version", metavar="MODEL@VERSION")
 
 
 def _command(name: str, epilog: str) -> Callable[[Callable[..., None]], click.Command]:
-    def make(function: Callable[..., None]) -> click.Command:
-        command = click.command(name, epilog=f"\b\nExamples:\n{epilog}")(function)
-        COMMANDS.append(command)
-        return command
-
-    return make
+    return click.command(name, epilog=f"\b\nExamples:\n{epilog}")
 
 
 def _change(
@@ -363,7 +356,7 @@ def unalias_command(model: str, alias: str, reason: str, push: bool) -> None:
 @click.argument("model", metavar="MODEL[@VERSION]")
 @_why
 @_push
-def remove_command(model: str, reason: str, push: bool) -> None:
+def rm_command(model: str, reason: str, push: bool) -> None:
     """Withdraw a version, or deprecate a model; both can be restored."""
 
     def verb(ledger: Ledger, found: Model, version: Version | None) -> list[New]:

@@ -351,6 +351,3 @@ def event_document(event: Event) -> dict[str, Any]:
         "run": event.trailers.get("Run"),
         "signed": event.is_signed,
     }
-
-
-COMMANDS = [show_command, history_command]

@@ -128,6 +128,11 @@ def test_exit_codes(showcase: Path, arguments: Sequence[str], code: int) -> None
     assert mlgit(*arguments).exit_code == code
 
 
+def test_a_misspelt_command_of_models(showcase: Path) -> None:
+    done = mlgit("model", "promot")
+    assert (done.exit_code, "Did you mean 'promote'?" in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("command", ["log", "show x", "doctor", "recover", "push", "init", "tag x"])
 def test_outside_a_repository(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str

@@ -60,6 +60,7 @@ INSIDE_FUNCTIONS = {
     ("mlgit.cli", "mlgit.tracking.finish"): SLOW,
     ("mlgit.cli.place", "mlgit.tracking"): SLOW,
     ("mlgit.cli.show", "mlgit.tracking"): SLOW,
+    ("mlgit.cli.complete", "mlgit.saved"): SLOW,
     ("mlgit.cli.lazy", "difflib"): SLOW,
     ("mlgit.cli.absent", "difflib"): SLOW,
     ("mlgit.query", "difflib"): SLOW,
@@ -85,9 +86,9 @@ INSIDE_FUNCTIONS = {
     ("mlgit.registry.signatures", "cryptography.exceptions"): OPTIONAL,
     ("mlgit.registry.signatures", "cryptography.hazmat.primitives"): OPTIONAL,
     ("mlgit.registry.signatures", "cryptography.hazmat.primitives.asymmetric"): OPTIONAL,
-    ("mlgit.cli.model", "mlgit.cli.diff"): SLOW,
-    ("mlgit.cli.model", "mlgit.ledger.sync"): SLOW,
-    ("mlgit.cli.model", "mlgit.registry.receive"): SLOW,
+    ("mlgit.cli.model_show", "mlgit.cli.diff"): SLOW,
+    ("mlgit.cli.model_list", "mlgit.ledger.sync"): SLOW,
+    ("mlgit.cli.model_list", "mlgit.registry.receive"): SLOW,
     ("mlgit.cli.model_change", "mlgit.ledger"): SLOW,
     ("mlgit.cli.model_change", "mlgit.remotes"): SLOW,
     ("mlgit.cli.model_change", "mlgit.tracking.session"): SLOW,
@@ -213,3 +214,11 @@ def test_log_loads_only_what_it_needs(showcase: Path) -> None:
     run = "from mlgit.cli import cli; cli.main(['log', '--json', '-n', '1'], standalone_mode=False)"
     unneeded = {"mlgit.tracking", "gitdb", "wcwidth", "psutil", "dvc", "pandas"}
     assert loaded(run) & unneeded == set()
+
+
+def test_listing_models_loads_nothing_that_changes_them(showcase: Path) -> None:
+    run = "from mlgit.cli import cli; cli.main(['model', 'ls'], standalone_mode=False)"
+    found = loaded(run)
+    assert "mlgit.registry.fold" in found
+    unneeded = {"mlgit.cli.model_change", "mlgit.cli.model_show", "mlgit.registry.verbs"}
+    assert found & unneeded == set()

@@ -6,7 +6,6 @@ import contextlib
 
 import click
 
-from mlgit import saved
 from mlgit.errors import MlgitError
 from mlgit.ledger import Ledger, open_repository
 from mlgit.query import Field
@@ -27,6 +26,8 @@ def runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[st
 
 def experiments(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Returns names of experiments, the latest used first."""
+    from mlgit import saved
+
     with contextlib.suppress(MlgitError, OSError), Ledger() as ledger:
         known = saved.list_experiments(ledger, deleted=True)
         return [each.name for each in known if each.name.startswith(incomplete)][:_MOST]

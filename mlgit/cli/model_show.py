@@ -1,53 +1,37 @@
-"""`mlgit model show` and `history`: one model, what stands and who said so."""
+"""`mlgit model show`, `history`, `search`, `diff` and `pull`: versions, with their runs."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
-from mlgit import names, saved
+from mlgit import saved
 from mlgit.cli import output, table
+from mlgit.cli.model_list import (
+    as_of_option,
+    event_document,
+    json_option,
+    model_document,
+    moment_meant,
+    version_document,
+)
 from mlgit.cli.place import ledger as open_ledger
+from mlgit.errors import NotFound
 from mlgit.ledger import Ledger
 from mlgit.records import Run
-from mlgit.registry import approvals, history, signatures
+from mlgit.registry import api, approvals, history, signatures
 from mlgit.registry.approvals import Approval
 from mlgit.registry.events import Event
 from mlgit.registry.find import model_named, split, version_meant
 from mlgit.registry.fold import Model, Version
-from mlgit.registry.search import runs_of
+from mlgit.registry.search import runs_of, search
 from mlgit.registry.signatures import Signature, Signer
 from mlgit.registry.state import load, load_model
 
 _METRICS = 3  # of the run that a listing shows
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-as_of_option = click.option(
-    "--as-of", metavar="TIME", help="As it was then: 2026-03-01, or to the second."
-)
-
-
-# --- what the other commands of models say too ----------------------------------------------
-
-
-def moment_meant(as_of: str | None) -> str | None:
-    """Returns the stored time that a person means: the end of a day, or that second, UTC."""
-    if as_of is None:
-        return None
-    text = as_of.strip().replace(" ", "T").removesuffix("Z")
-    full = re.fullmatch(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,6}))?)?)?", text)
-    if full is None:
-        raise click.BadParameter(f"{as_of!r} is no time; write 2026-03-01", param_hint="--as-of")
-    day, minute, second, fraction = full.groups()
-    if minute is None:
-        stamp = f"{day}T23:59:59.999999Z"
-    else:
-        # To the end of what was said: of the minute, or of the second.
-        stamp = f"{day}T{minute}:{second or '59'}.{(fraction or '999999').ljust(6, '0')}Z"
-    names.seconds(stamp)
-    return stamp
 
 
 def one_meant(ledger: Ledger, text: str, as_of: str | None) -> tuple[Model, str | None]:
@@ -58,22 +42,6 @@ def one_meant(ledger: Ledger, text: str, as_of: str | None) -> tuple[Model, str 
     if name != model.title:
         output.warn(f"the model {name} is called {model.title} now")
     return model, said
-
-
-def model_document(model: Model) -> dict[str, Any]:
-    return {
-        "name": model.title,
-        "git_name": model.name,
-        "description": model.description,
-        "tags": model.tags,
-        "deprecated": model.deprecated,
-        "versions": [version_document(version) for version in model.versions],
-    }
-
-
-def version_document(version: Version) -> dict[str, Any]:
-    plain = {field: getattr(version, field) for field in version.__struct_fields__}
-    return {**plain, "short": version.short}
 
 
 def print_versions(found: Sequence[Version], runs: dict[str, Run], with_model: bool) -> None:
@@ -335,19 +303,90 @@ def _approved(said: Approval) -> dict[str, Any]:
     }
 
 
-def event_document(event: Event) -> dict[str, Any]:
-    return {
-        "model": event.name.model,
-        "action": event.name.action,
-        "version": event.name.version or event.trailers.get("Version"),
-        "stage": event.name.stage,
-        "number": event.name.counter,
-        "tag": event.tag,
-        "commit": event.commit,
-        "time": event.time,
-        "by": {"name": event.by, "email": event.email},
-        "reason": event.reason,
-        "forced": event.trailers.get("Forced"),
-        "run": event.trailers.get("Run"),
-        "signed": event.is_signed,
-    }
+@click.command(
+    "search",
+    epilog="""\b
+Examples:
+  mlgit model search "stage = production and metrics.rmse < 7"
+  mlgit model search "model like 'churn%' and tags.team = growth" --json
+
+\b
+The language is that of 'mlgit log --where'. Fields: model, version, stage, alias,
+registered, by, email, run, hash, description, experiment; params, metrics and tags of
+the version's run, tags of the version and the model too.""",
+)
+@click.argument("where")
+@as_of_option
+@json_option
+def search_command(where: str, as_of: str | None, as_json: bool) -> None:
+    """List the versions for which a condition holds."""
+    with open_ledger() as ledger:
+        models = [m for m in load(ledger, moment_meant(as_of)).models.values() if not m.deprecated]
+        found = [version for _, version in search(ledger, models, where)]
+        runs = runs_of(ledger, found)
+    if as_json:
+        output.envelope("model.search", [version_document(version) for version in found])
+    elif found:
+        print_versions(found, runs, with_model=True)
+    else:
+        click.echo("No version matches.", err=True)
+
+
+@click.command(
+    "diff",
+    epilog="""\b
+Examples:
+  mlgit model diff churn@v1 churn@v2
+  mlgit model diff churn@production churn@latest --json
+  mlgit model diff churn@production churn@staging --as-of 2026-03-01""",
+)
+@click.argument("old")
+@click.argument("new")
+@as_of_option
+@json_option
+def diff_command(old: str, new: str, as_of: str | None, as_json: bool) -> None:
+    """Compare two versions: params, metrics, data."""
+    from mlgit.cli.diff import compared
+
+    with open_ledger() as ledger:
+        pair = []
+        for text in (old, new):
+            model, said = one_meant(ledger, text, as_of)
+            pair.append(version_meant(model, said or "latest"))
+        runs = runs_of(ledger, pair)
+        missing = [version.name for version in pair if version.run not in runs]
+        if missing:
+            raise NotFound(f"the run of {missing[0]} is not in this ledger", "mlgit pull")
+        rows = compared(ledger, [runs[str(version.run)] for version in pair])
+    heads = [version.name for version in pair]
+    if as_json:
+        content = {field: [output.json_value(value) for value in values] for field, values in rows}
+        output.envelope("model.diff", {"versions": heads, "fields": content})
+        return
+    if rows:
+        cells = [[output.clean(field), *map(output.text, values)] for field, values in rows]
+        table.echo(("", *map(output.clean, heads)), cells)
+    else:
+        click.echo("They differ in nothing that was recorded.", err=True)
+    first, second = (version.commit[:12] for version in pair)
+    click.echo(f"The code between them: git diff {first}^ {second}^", err=True)
+
+
+@click.command(
+    "pull",
+    epilog="""\b
+Examples:
+  mlgit model pull churn@production -o model
+  mlgit model pull models:/churn/2 -o churn-2
+  mlgit model pull churn@production --as-of 2026-03-01 -o model-of-march""",
+)
+@click.argument("version")
+@click.option("-o", "--output", "target", metavar="PATH", required=True, help="Where to.")
+@as_of_option
+def pull_command(version: str, target: str, as_of: str | None) -> None:
+    """Write a version's bytes to a new path, checked by their hash."""
+    with open_ledger() as ledger:
+        _, found = api.meant(ledger, version, moment_meant(as_of))
+        is_new = api.write(ledger, found, Path(target))
+    said = f"Wrote {found.name} to" if is_new else f"{found.name} is there already:"
+    click.echo(f"{output.clean(said)} {output.clean(target)}", err=True)

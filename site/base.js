@@ -94,8 +94,13 @@
   /** Returns a number with the decimals of its column; null: as many as it needs. */
   function decimal(value, digits) {
     if (typeof value !== "number" || digits === null || !Number.isFinite(value)) return number(value, 4);
-    return digits ? value.toFixed(digits) : Math.round(value).toLocaleString("en-US");
+    return digits ? value.toFixed(digits) : integer(Math.round(value));
   }
+
+  /** Returns an integer with commas; the browser's own way first loads a language, which takes 10 ms. */
+  const integer = (value) => String(value).replace(/\B(?=(\d{3})+$)/g, ",");
+
+  const counted = (count, noun) => `${integer(count)} ${noun}${count === 1 ? "" : "s"}`;
 
   const UNITS = [[86400, "d", 3600, "h"], [3600, "h", 60, "min"], [60, "min", 1, "s"]];
   function span(seconds) {
@@ -192,7 +197,7 @@
   }
 
   window.mlgit = {
-    data, load, decode, number, decimal, span, size, cut, whole, harmless, ago, exact, tell, make,
+    data, load, decode, number, decimal, integer, counted, span, size, cut, whole, harmless, ago, exact, tell, make,
     copy, memory, state, isDark, Json,
     put(name, text) { data.set(name, JSON.parse(text)); },
   };

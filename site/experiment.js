@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const { make, state } = mlgit;
+  const { counted, make, state } = mlgit;
   const root = document.documentElement.dataset.root;
 
   const CURVES = 10; // runs whose curves are shown if none is selected
@@ -13,7 +13,6 @@
   const AXES = 7;
   const TEXTS = 24; // different ones that an axis may have
 
-  const counted = (count, noun) => `${count.toLocaleString("en-US")} ${noun}${count === 1 ? "" : "s"}`;
   const named = (column) => `${column.kind}s.${column.key}`;
   const title = (column) => mlgit.cut(mlgit.harmless(column.key), 60);
   const isSystem = (column) => column.kind === "metric" && column.key.startsWith("system/");

@@ -6,7 +6,7 @@
   const PREFIX = 6; // characters that are enough to ask with
   const MOST = 12; // things shown for the beginning of a hash
   const PIECE = 4 * 1024 * 1024; // bytes hashed at once: some milliseconds, so the page stays alive
-  const { make, state, load, size, cut, harmless } = mlgit;
+  const { counted, make, state, load, size, cut, harmless } = mlgit;
 
   document.addEventListener("DOMContentLoaded", () => {
     const page = document.querySelector(".lookup");
@@ -48,7 +48,6 @@
 
     const named = (label) => make("bdi", { title: label.length > 80 ? harmless(cut(label)) : null }, harmless(cut(label, 80)));
     const link = (label, url) => (url ? make("a", { href: root + url }, named(label)) : make("b", {}, named(label)));
-    const counted = (count, noun) => `${count.toLocaleString("en-US")} ${noun}${count === 1 ? "" : "s"}`;
 
     function listed(items, total) {
       const out = [];
@@ -56,7 +55,7 @@
         if (place) out.push(place === items.length - 1 && total === items.length ? " and " : ", ");
         out.push(item);
       });
-      if (total > items.length) out.push(` and ${(total - items.length).toLocaleString("en-US")} more`);
+      if (total > items.length) out.push(` and ${mlgit.integer(total - items.length)} more`);
       return out;
     }
 

@@ -91,7 +91,7 @@
     return {
       held: list.children.length ? list : absent("none"),
       latest: present.length ? link(present[0]) : absent("-"),
-      count: present.length.toLocaleString("en-US"),
+      count: mlgit.integer(present.length),
       changed: make("span", {}, day(state.changed), " ", quiet(`by ${people[state.changed.by]}`)),
     };
   }

@@ -6,12 +6,12 @@
 "use strict";
 
 (() => {
-  const { make, state } = mlgit;
+  const { counted, make, state } = mlgit;
   const { find, value, values } = mlgit.columns;
   const { parse, parseFields, parseSort, spelled, sorted } = mlgit.query;
 
   const SPARE = 8; // rows that are drawn above and below those in view
-  const SAMPLED = 40; // rows whose cells tell how wide a column is
+  const SAMPLED = 20; // rows whose cells tell how wide a column is
   const MEASURED = 4; // of them are measured
   const WIDEST = 340; // pixels of a column
   const PADDING = 28; // pixels beside the text of a cell
@@ -20,7 +20,6 @@
   const TICK = 40; // pixels of the column of check boxes
   const NAME = { kind: "attribute", key: "name", part: "" };
 
-  const counted = (count, noun) => `${count.toLocaleString("en-US")} ${noun}${count === 1 ? "" : "s"}`;
   const isSame = (left, right) => left.kind === right.kind && left.key === right.key && left.part === right.part;
 
   class Table {
@@ -378,8 +377,9 @@
       if (anew) this.drawn = new Map();
       this.height ||= ROW * parseFloat(getComputedStyle(document.documentElement).fontSize);
       const high = this.everything ? Infinity : this.scroll.clientHeight || innerHeight;
-      const first = this.everything ? 0 : Math.max(0, Math.floor(this.scroll.scrollTop / this.height) - SPARE);
-      const last = Math.min(this.items.length, first + Math.ceil(high / this.height) + 2 * SPARE);
+      const top = this.scroll.scrollTop;
+      const first = this.everything ? 0 : Math.max(0, Math.floor(top / this.height) - SPARE);
+      const last = Math.min(this.items.length, Math.ceil((top + high) / this.height) + SPARE);
       if (!anew && first === this.first && last === this.last) return;
       [this.first, this.last] = [first, last];
       const kept = new Map();
@@ -593,7 +593,7 @@
     return row;
   }
 
-  mlgit.table = { counted, isSame };
+  mlgit.table = { isSame };
 
   document.addEventListener("DOMContentLoaded", () => {
     for (const element of document.querySelectorAll("div.runs[data-src]")) {

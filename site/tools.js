@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const { make } = mlgit;
+  const { counted, make } = mlgit;
   const { spelled } = mlgit.query;
   const { find, values } = mlgit.columns;
 
@@ -34,7 +34,6 @@
 
   /** Puts the tools around a table; returns how the table makes them say what is new. */
   mlgit.tools = function tools(table) {
-    const { counted } = mlgit.table;
     const { element, data } = table;
     const base = element.dataset.name;
 
@@ -253,7 +252,7 @@
 
     function say() {
       const [shown, all] = [table.rows.length, data.rows];
-      const runs = shown === all ? counted(all, "run") : `${shown.toLocaleString("en-US")} of ${counted(all, "run")}`;
+      const runs = shown === all ? counted(all, "run") : `${mlgit.integer(shown)} of ${counted(all, "run")}`;
       count.textContent = table.groups ? `${runs} in ${counted(table.groups.length, "group")}` : runs;
       const missing = table.filter.fields.filter((field) => !find(data, field));
       if (missing.length) count.textContent += `; none has ${mlgit.harmless(missing.map(spelled).join(", "))}`;
@@ -309,7 +308,7 @@
     function pick() {
       const chosen = table.selected.size;
       bar.hidden = !chosen;
-      picked.textContent = chosen ? `${chosen.toLocaleString("en-US")} selected` : "";
+      picked.textContent = chosen ? `${mlgit.integer(chosen)} selected` : "";
       if (compare) {
         compare.hidden = chosen < 2;
         compare.href = `${element.dataset.compare}#runs=${table.selectedIds().join(",")}`;

@@ -16,7 +16,7 @@ from conftest import git
 from showcase import ENVIRONMENT, Builder, code_of, metric, save_run, start_journal, stopped_clock
 from terminal import on_terminal
 
-from mlgit.cli import cli
+from mlgit.cli import cli, output
 from mlgit.ledger import open_repository
 
 PROGRAM = str(Path(sys.executable).parent / "mlgit")
@@ -264,6 +264,12 @@ def test_nothing_stored_can_act_on_the_terminal(repo: Path) -> None:
     table, groups, lines = (done.stdout.splitlines() for done in shown[:3])
     assert (len(table), len(groups), len(lines)) == (3, 3, 2)
     assert json.loads(shown[6 + 1].stdout)["mlgit.show/v1"]["note"] == text
+
+
+@pytest.mark.parametrize("acting", ["\x7f", "\x9b", "\u202e", "\ud800"])
+def test_json_escapes_each_character_that_acts(acting: str) -> None:
+    written = output.as_json({"key": f"a{acting}"})
+    assert written == f'{{"key": "a\\u{ord(acting):04x}"}}'
 
 
 def test_a_long_value_does_not_hold_up_the_table(repo: Path) -> None:

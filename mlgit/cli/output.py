@@ -39,7 +39,9 @@ _ACTING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud8
 def as_json(value: Any, indent: int | None = None) -> str:
     """Returns readable JSON of which no character acts on a terminal."""
     written = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    written = _ACTING.sub(lambda match: f"\\u{ord(match[0]):04x}", written)
+    # Of megabytes, which are plain as a rule, this is known long before the search is through.
+    if not written.isascii() or "\x7f" in written:
+        written = _ACTING.sub(lambda match: f"\\u{ord(match[0]):04x}", written)
     # The library's own encoder is several times slower if it indents.
     return written if indent is None else msgspec.json.format(written, indent=indent)
 

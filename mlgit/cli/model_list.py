@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import click
+import msgspec
 
 from mlgit import names
 from mlgit.cli import output, table
@@ -58,8 +59,7 @@ def model_document(model: Model) -> dict[str, Any]:
 
 
 def version_document(version: Version) -> dict[str, Any]:
-    plain = {field: getattr(version, field) for field in version.__struct_fields__}
-    return {**plain, "short": version.short}
+    return {**msgspec.structs.asdict(version), "short": version.short}
 
 
 def event_document(event: Event) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -146,8 +147,8 @@ class _Told:
             raise RemoteFailed(
                 "the remote has other git tags of the same name: "
                 + output.listed(self._clashing, 5),
-                "somebody else was faster; theirs and yours were both left as they are: "
-                "git ls-remote --tags",
+                "somebody else was faster. Take theirs, then decide again: "
+                f"git tag -d {shlex.join(self._clashing)} && mlgit pull",
             )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from conftest import allow, git, make_run, new_key, sign_with
 from hypothesis import given
 from hypothesis import strategies as st
 from peers import dvc
+from ruamel.yaml import YAML
 
 import mlgit
 from mlgit import names, records, registry, saved, tags
@@ -188,6 +191,9 @@ def test_as_of(churn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         *("churn#production!#2", "churn#production#3")
     ]
     assert len(json_of("events --since HEAD")) <= len(json_of("events"))
+    assert [e["tag"] for e in json_of(f"events --as-of {between}")] == [
+        *("churn@v1.0.0", "churn@v2.0.0", "churn#production#1")
+    ]
 
 
 def test_diff_of_two_versions(churn: Path) -> None:
@@ -502,6 +508,39 @@ def test_plain_git_carries_the_registry(two: tuple[Path, Path], tmp_path: Path) 
     type_("register churn three")
     git("push", "--quiet", "--follow-tags", "origin", "mlgit")
     assert "churn@v3.0.0" in git("ls-remote", "--tags", "origin")
+
+
+def test_the_workflow_in_the_docs_deploys(two: tuple[Path, Path], tmp_path: Path) -> None:
+    text = Path(__file__).parents[1].joinpath("docs/registry.md").read_text()
+    (block,) = re.findall(r"```yaml\n(# \.github/workflows/deploy\.yml.*?)```", text, re.DOTALL)
+    workflow = YAML(typ="safe").load(block)  # 1.2, by which "on" is a name
+    (pattern,) = workflow["on"]["push"]["tags"]
+    checkout, fetch, install, *steps = workflow["jobs"]["deploy"]["steps"]
+    assert (checkout["with"], install) == ({"fetch-depth": 0}, {"run": "pip install mlgit"})
+    CliRunner().invoke(cli, ["remote", "add", "store", str(tmp_path / "store")])
+    train("three", 6.0)
+    type_("register churn three --push")
+    assert CliRunner().invoke(cli, ["push", "--yes"]).exit_code == 0
+    before = {*git("tag").split()}
+    for version, bytes_ in (("v2", b"\0two"), ("v3", b"\0three")):
+        type_(f"promote churn@{version} production --push")
+        (tag, *left) = sorted({*git("tag").split()} - before, key=lambda name: "!" in name)
+        before |= {tag, *left}
+        assert fnmatch(tag, pattern) and not any(fnmatch(name, pattern) for name in left)
+        job = tmp_path / f"job-{version}"
+        git("clone", "--quiet", tmp_path / "remote.git", job)  # as that action does it
+        # Checkouts of 2025 and before leave the tag that was pushed without its message.
+        commit = git("rev-parse", f"{tag}^{{commit}}", cwd=job).strip()
+        git("update-ref", f"refs/tags/{tag}", commit, cwd=job)
+        git("checkout", "--quiet", "--detach", tag, cwd=job)
+        git("config", "mlgit.data.store.url", tmp_path / "store/mlgit", cwd=job)
+        for step in (fetch, *steps):
+            command = step["run"].replace("mlgit", f"{sys.executable} -m mlgit", 1)
+            subprocess.run(["bash", "-e", "-c", command], cwd=job, check=True)
+        assert (job / "model/w.bin").read_bytes() == bytes_
+    type_("demote churn@v3 --push")
+    (left,) = {*git("tag").split()} - before
+    assert not fnmatch(left, pattern)
 
 
 # --- the fold ------------------------------------------------------------------------------------

@@ -148,18 +148,20 @@ Examples:
   mlgit model events --json
   mlgit model events --since origin/main@{1.day.ago} --json
   mlgit model events --since churn@v1.0.0 --json     # what came after that git tag
+  mlgit model events --as-of 2026-03-01
 
 \b
 For automation: --since names a git tag of the registry, or any revision, whose time counts.""",
 )
 @click.option("--since", metavar="REV", help="Only what came after this.")
+@as_of_option
 @json_option
-def events_command(since: str | None, as_json: bool) -> None:
+def events_command(since: str | None, as_of: str | None, as_json: bool) -> None:
     """List the events of all models in the order of time."""
+    first = "" if since is None else _time_of(since)
+    last = moment_meant(as_of)
     found = sorted(events.load(repository()), key=lambda event: (event.time, event.order))
-    if since is not None:
-        limit = _time_of(since)
-        found = [event for event in found if event.time > limit]
+    found = [each for each in found if first < each.time and (last is None or each.time <= last)]
     if as_json:
         output.envelope("model.events", [event_document(event) for event in found])
         return

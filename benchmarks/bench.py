@@ -247,9 +247,9 @@ def scratch_folder(keep: bool) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def git(place: Path, *arguments: str) -> str:
+def git(place: Path, *arguments: str, stdin: str = "") -> str:
     """Runs git and returns what it printed, without the last newline."""
     done = subprocess.run(
-        ("git", *arguments), cwd=place, check=True, stdout=subprocess.PIPE, text=True
+        ("git", *arguments), cwd=place, check=True, input=stdin, stdout=subprocess.PIPE, text=True
     )
     return done.stdout.rstrip("\n")

@@ -7,6 +7,7 @@ from rows import (
     listing,
     points,
     proof,
+    registry,
     saving,
     searching,
     site,
@@ -25,5 +26,6 @@ ROWS = {
     "data": data,
     "proof": proof,
     "fetch": fetching,
+    "registry": registry,
     "site": site,
 }

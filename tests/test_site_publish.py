@@ -269,6 +269,7 @@ def test_nobody_to_ask(showcase: Path, remote: Path) -> None:
     before = refs(remote)
     said = publish(code=1)
     assert "nobody is here to ask" in said and "Hint: --yes agrees" in said
+    assert "Pages are public even if their repository is private" in said
     assert refs(remote) == before
 
 

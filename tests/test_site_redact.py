@@ -38,6 +38,7 @@ PEOPLE = [("Ada Example", "ada@laptop"), ("Bob Li", "bob@x.example.org")]
         ("from https://hub.example.com/org/repo.git now", "from [remote] now"),
         ("s3://bucket/key/x.csv", "s3://[host]/key/x.csv"),
         ("http://user:pw@in.example:80/x", "http://[host]/x"),
+        ("https://user:token@www.arxiv.org/x", "https://[host]/x"),  # though the host is kept
         ("10.1.2.3:5000 and gpu1.cluster.local", "[host] and [host]"),
         ("ada@laptop, bob@x.example.org, zed@y.example.", "[mail 1], [mail 2], [mail]."),
         ("project bluebird is Ada Example's", "[hidden] is [name 1]'s"),

@@ -114,7 +114,7 @@ def _publish(
             _tell(plan)
         is_sent = not plan.is_there and not dry_run
         if is_sent:
-            _ask(ctx, yes, f"{_PUBLIC}\nPublish?", "Nothing was sent.")
+            _ask(ctx, yes, "Publish?", "Nothing was sent.")
             commit = send(ledger, plan, sys.stderr.isatty())
     if as_json:
         output.envelope("site.publish", _document(plan, commit, is_sent))
@@ -139,6 +139,7 @@ def _tell(plan: Plan) -> None:
         click.echo(said, err=True)
     for kind, texts in sorted(plan.found.items()):
         click.echo(f"  {kind:<8} {_shown(kind, texts)}", err=True)
+    click.echo(_PUBLIC, err=True)
 
 
 def _shown(kind: str, texts: dict[str, int]) -> str:

@@ -142,6 +142,8 @@ class Redactor:
         return self.mark(self._known.get(text, (kind,))[0] if kind == "known" else kind, text)
 
     def _is_kept(self, authority: str) -> bool:
+        if "@" in authority:  # the name that comes first, and what may follow it, are a secret
+            return False
         name = re.sub(r":\d*$", "", authority.lower())
         return name in _NOWHERE or any(
             name == host or name.endswith(f".{host}") for host in self._kept

@@ -26,6 +26,9 @@ VERSIONS = ("churn@v1", "churn@v2")
 _who = st.integers(0, 1)
 _version = st.sampled_from(VERSIONS)
 _verb = st.one_of(
+    st.tuples(st.just("register"), st.just("churn"), st.sampled_from(["one", "two"])),
+    st.tuples(st.just("rename"), st.just("churn"), st.sampled_from(["leaving", "churn"])),
+    st.tuples(st.just("untag"), _version, st.just("team")),
     st.tuples(st.just("promote"), _version, st.sampled_from(["staging", "production"])),
     st.tuples(st.just("demote"), _version),
     st.tuples(st.just("archive"), _version),

@@ -158,9 +158,9 @@ For automation: --since names a git tag of the registry, or any revision, whose 
 @json_option
 def events_command(since: str | None, as_of: str | None, as_json: bool) -> None:
     """List the events of all models in the order of time."""
-    first = "" if since is None else _time_of(since)
     last = moment_meant(as_of)
     found = sorted(events.load(repository()), key=lambda event: (event.time, event.order))
+    first = "" if since is None else _time_of(since, found)
     found = [each for each in found if first < each.time and (last is None or each.time <= last)]
     if as_json:
         output.envelope("model.events", [event_document(event) for event in found])
@@ -172,8 +172,8 @@ def events_command(since: str | None, as_of: str | None, as_json: bool) -> None:
     table.echo(("WHEN", "WHO", "TAG"), rows)
 
 
-def _time_of(rev: str) -> str:
-    for event in events.load(repository()):
+def _time_of(rev: str, known: list[Event]) -> str:
+    for event in known:
         if event.tag == rev:
             return event.time
     found = repository().try_line("log", "-1", "--format=%ct", "--end-of-options", rev, "--")

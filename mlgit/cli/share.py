@@ -147,7 +147,8 @@ class _Told:
             raise RemoteFailed(
                 "the remote has other git tags of the same name: "
                 + output.listed(self._clashing, 5),
-                "somebody else was faster. Take theirs, then decide again: "
+                "if yours were sent before, somebody moved them there: git ls-remote --tags. "
+                "Else somebody was faster; take theirs, then decide again: "
                 f"git tag -d {shlex.join(self._clashing)} && mlgit pull",
             )
 

@@ -139,7 +139,8 @@ def _tell(plan: Plan) -> None:
         click.echo(said, err=True)
     for kind, texts in sorted(plan.found.items()):
         click.echo(f"  {kind:<8} {_shown(kind, texts)}", err=True)
-    click.echo(_PUBLIC, err=True)
+    if not plan.is_there:
+        click.echo(_PUBLIC, err=True)
 
 
 def _shown(kind: str, texts: dict[str, int]) -> str:

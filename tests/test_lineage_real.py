@@ -234,13 +234,13 @@ def test_a_table_is_the_same_however_it_was_kept(repo: Path) -> None:
 def test_an_address_is_the_same_if_its_server_says_so(repo: Path, server: str) -> None:
     url = f"http://{server}/t.csv"
     logged("fetched", lambda: api.log_input(url, fetch=True))
-    logged("named", lambda: api.log_input(f"http://ada:pw@{server}/t.csv?token=1"))
+    logged("named", lambda: api.log_input(f"http://ada:unsaid-pw@{server}/t.csv?token=1"))
     for x in (url, f"{url}?token=2", api.get_run("named").inputs[0], "t.csv"):
         assert sorted({*names(api.get_lineage(x).downstream("run"))}) == ["fetched", "named"], x
     with pytest.raises(NotFound, match="no data and no run is called"):
         api.get_lineage(f"http://{server}/other.csv")
     shown = mlgit("lineage", "named").stdout
-    assert "address only" in shown and "pw" not in shown
+    assert "address only" in shown and "unsaid-pw" not in shown
     found = content("lineage", "lineage", url)
     for root in found["roots"]:  # an id as it is shown is understood
         assert root in content("lineage", "lineage", root)["roots"]

@@ -23,6 +23,7 @@ BRANCH = "mlgit"
 MARK = "mlgit.json"
 DVC_IGNORE = ".dvcignore"
 RUN_FILE = "run.json"
+VERSION_MARK = b"# mlgit: a version commit\n"  # its .dvcignore; tells it from a commit of code
 METRICS_FILE = "metrics.json"
 CONSOLE_FILE = "console.txt"  # an artifact like others, but every run has one of its own
 

@@ -33,7 +33,6 @@ from mlgit.ledger.objects import Missing, Store, store_files
 from mlgit.records import Pointer, Run
 
 MODEL = "model"
-_IGNORE = b"# mlgit: a version commit\n"
 
 
 def files(
@@ -58,7 +57,7 @@ def files(
     found = {
         names.RUN_FILE: record,
         ".dvc/config": remotes.dvc_config(present),
-        ".dvcignore": _IGNORE,
+        names.DVC_IGNORE: names.VERSION_MARK,
     }
     if output is not None and output.stored == "git":
         found[MODEL] = content

@@ -107,6 +107,18 @@ def test_the_amount_of_a_large_transfer_is_said_beforehand(
     assert json.loads(done.stdout)["mlgit.pull/v1"]["data_received"]["size"] == 110_008
 
 
+def test_commits_of_pins_and_versions_are_not_counted_as_code(shared: Path) -> None:
+    git("commit", "--quiet", "--allow-empty", "--message", "an idea")
+    Path("model.bin").write_bytes(b"\0weights")
+    with mlgit.start_run("exp", "baseline", capture=["code"]) as run:
+        run.log_model("model.bin")
+    type_(f"pin {run.id}")
+    type_(f"model register churn {run.id}")
+    assert "exact code: 1 commit will go to origin" in type_("push --yes").stderr
+    type_(f"pin {run.id} --name again")
+    assert "exact code" not in type_("push --yes").stderr
+
+
 def test_what_is_not_fetched_is_fetched_when_it_is_needed(
     shared: Path, clone: Callable[..., Path]
 ) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mlgit import names
 from mlgit.errors import NotFound, RemoteFailed, Unreadable, WriteFailed
 from mlgit.ledger import snapshot, walk
 from mlgit.ledger.append import (
@@ -28,7 +29,7 @@ from mlgit.ledger.append import (
     write_commit,
 )
 from mlgit.ledger.merge import check_incoming, union
-from mlgit.ledger.objects import Missing, Reader, Store, lookup
+from mlgit.ledger.objects import Missing, Object, Reader, Store, lookup
 from mlgit.ledger.repository import GitFailed, Repository
 
 PUSHES = 20  # pushes in a row that others were faster than
@@ -55,7 +56,7 @@ class Cargo(NamedTuple):
     first: bool
     """The remote is not known to have a ledger yet."""
     code: int
-    """Commits of the user's code, snapshots not counted."""
+    """Commits of the user's code; snapshots, and what pins and versions stand on, not counted."""
     snapshots: int
     """Commits of uncommitted work."""
 
@@ -192,8 +193,10 @@ def cargo(repository: Repository, remote: str | None = None) -> Cargo:
             return Cargo(first, 0, 0)
         unknown = (repository.ref, "--not", f"--remotes={remote}")
         commits = repository.line("rev-list", *unknown).split()
-        marks = reader.find_many(f"{commit}:mlgit.json" for commit in commits)
-        code = sum(isinstance(mark, Missing) for mark in marks)
+        marks = reader.find_many(f"{commit}:{names.MARK}" for commit in commits)
+        others = [c for c, mark in zip(commits, marks, strict=True) if isinstance(mark, Missing)]
+        ignored = reader.find_many(f"{commit}:{names.DVC_IGNORE}" for commit in others)
+        code = sum(not (isinstance(f, Object) and f.data == names.VERSION_MARK) for f in ignored)
         pattern = f"--grep=^{snapshot.TRAILER}$"
         snapshots = int(repository.line("rev-list", "--count", pattern, *unknown))
         return Cargo(first, code - snapshots, snapshots)

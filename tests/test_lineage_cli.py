@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from openlineage_schema import faults
 from test_lineage_ledger import Lab, chain, data, lab, lock, md5
 
 from mlgit.cli import cli
@@ -141,6 +142,7 @@ def test_events_are_lines_and_hold_all_of_a_run(busy: Lab) -> None:
     shown = mlgit("lineage", "linear", "--up", "--format", "openlineage")
     events = [json.loads(line) for line in shown.stdout.splitlines()]
     assert [event.get("eventType", "JOB") for event in events] == ["JOB", "START", "COMPLETE"]
+    assert [fault for event in events for fault in faults(event)] == []
     outputs = [each["name"] for each in events[-1]["outputs"]]
     assert sorted(outputs) == ["linear", "plot.png"]
 

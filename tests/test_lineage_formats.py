@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openlineage_schema import faults, known_facets
 
 from mlgit.lineage import formats, openlineage, prov
 from mlgit.lineage.graph import Edge, Graph, Node
@@ -139,6 +142,39 @@ def test_prov_is_read_by_the_prov_package(name: str) -> None:
     again = model.ProvDocument.deserialize(content=document.serialize(format="json"), format="json")
     assert again == document
     assert document.get_provn()
+    assert _plain(json.loads(document.serialize(format="json"))) == _plain(written)
+
+
+def _plain(document: dict[str, Any]) -> dict[str, Any]:
+    """Returns PROV-JSON with all that may be spelled in two ways spelled in one.
+
+    Relations have no names of their own, a type is a list of one or itself, and a
+    qualified name has an old and a new type.
+    """
+    text = json.dumps(document, sort_keys=True).replace("xsd:QName", "prov:QUALIFIED_NAME")
+    text = re.sub(r"(T\d\d:\d\d:\d\d)(\.000000)?(Z|\+00:00)", r"\1Z", text)
+    plain = {}
+    for part, things in json.loads(text).items():
+        for told in things.values():
+            if "prov:type" in told and not isinstance(told["prov:type"], list):
+                told["prov:type"] = [told["prov:type"]]
+        is_relation = any(name.startswith("_:") for name in things)
+        plain[part] = sorted(map(json.dumps, things.values())) if is_relation else things
+    return plain
+
+
+def test_all_that_prov_relates_is_described() -> None:
+    written = prov.document(graph())
+    described = {*written["entity"], *written["activity"], *written["agent"]}
+    ends = {
+        end
+        for part, relations in written.items()
+        for name, told in relations.items()
+        if name.startswith("_:")
+        for key, end in told.items()
+        if key.startswith("prov:") and key != "prov:role"
+    }
+    assert ends and ends <= described
 
 
 def test_prov_takes_kinds_that_are_yet_to_come() -> None:
@@ -187,9 +223,77 @@ def test_without_a_remote_no_place_is_claimed() -> None:
         assert "sourceCodeLocation" not in event["job"]["facets"]
 
 
+def test_the_place_of_the_code_is_an_address() -> None:
+    (event, *_) = [each for each in _events(remote="https://example.org/ada/größe 1.git")
+                   if "sourceCodeLocation" in each["job"]["facets"]]  # fmt: skip
+    place = event["job"]["facets"]["sourceCodeLocation"]
+    assert place["url"] == "https://example.org/ada/gr%C3%B6%C3%9Fe%201.git"
+    assert event["job"]["namespace"] == "https://example.org/ada/größe 1.git"
+
+
+def _events(name: str = "data/train.csv", remote: str = "https://example.org/ada/taxi") -> Any:
+    return json.loads(json.dumps([*openlineage.events(graph(name), remote)]))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_events_hold_to_the_schema(name: str) -> None:
+    for remote in ("https://example.org/ada/taxi", "https://example.org/größe 1", "host:a/b", None):
+        for event in openlineage.events(graph(name), remote):
+            assert faults(json.loads(json.dumps(event))) == []
+
+
+_JOB, _RUN = 0, 4  # among the events of `graph`
+_DELETE = object()
+
+
+@pytest.mark.parametrize(
+    ("event", "path", "value"),
+    [
+        *((_RUN, [key], _DELETE) for key in ("eventTime", "producer", "schemaURL", "run", "job")),
+        (_RUN, ["eventTime"], "yesterday"),
+        (_RUN, ["eventTime"], "2026-11-01T12:00:00"),  # of which zone?
+        (_RUN, ["eventTime"], 1793534400),
+        (_RUN, ["eventType"], "DONE"),
+        (_RUN, ["eventType"], None),
+        (_RUN, ["producer"], "mlgit 0.1"),
+        (_RUN, ["schemaURL"], "https://openlineage.io/spec/1-0-0/OpenLineage.json#/$defs/RunEvent"),
+        (_RUN, ["more"], "a field of ours"),
+        (_RUN, ["run", "runId"], RUN),
+        (_RUN, ["run", "more"], {}),
+        (_RUN, ["run", "facets", "ours"], {"_producer": "urn:a:b", "_schemaURL": "urn:a:b"}),
+        (_RUN, ["run", "facets", "tags", "_producer"], _DELETE),
+        (_RUN, ["run", "facets", "tags", "_schemaURL"], _DELETE),
+        (_RUN, ["run", "facets", "tags", "tags", 0, "value"], 1),
+        (_RUN, ["run", "facets", "tags", "tags", 0, "value"], _DELETE),
+        (_RUN, ["job", "name"], _DELETE),
+        (_RUN, ["job", "namespace"], None),
+        (_RUN, ["job", "facets", "jobType", "processingType"], _DELETE),
+        (_RUN, ["job", "facets", "jobType", "more"], "a field of ours"),
+        (_RUN, ["inputs"], {}),
+        (_RUN, ["inputs", 0, "name"], _DELETE),
+        (_RUN, ["inputs", 0, "outputFacets"], {}),
+        (_RUN, ["inputs", 0, "facets", "version", "datasetVersion"], 5),
+        (_RUN, ["inputs", 0, "facets", "inputStatistics"], {}),
+        (_RUN, ["inputs", 0, "inputFacets", "inputStatistics", "size"], "5"),
+        (_JOB, ["eventType"], "COMPLETE"),
+        (_JOB, ["run"], {"runId": openlineage.run_uuid(RUN)}),
+    ],
+)  # fmt: skip
+def test_a_damaged_event_breaks_the_schema(event: int, path: list[Any], value: object) -> None:
+    """What `test_events_hold_to_the_schema` can tell."""
+    damaged = _events()[event]
+    *way, last = path
+    inside = functools.reduce(lambda found, key: found[key], way, damaged)
+    if value is _DELETE:
+        del inside[last]
+    else:
+        inside[last] = value
+    assert faults(damaged)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_openlineage_is_what_its_own_client_writes(name: str) -> None:
-    """The schema is in no package, so the classes generated from it are the judge."""
+    """Its classes check what they are given: times, ids, types."""
     pytest.importorskip("openlineage.client")
     from openlineage.client.serde import Serde
 
@@ -197,60 +301,22 @@ def test_openlineage_is_what_its_own_client_writes(name: str) -> None:
         assert json.loads(json.dumps(Serde.to_dict(_rebuilt(event)))) == event
 
 
-def _tag(**tag: str) -> Any:
-    """Makes a tag of a run or of a dataset: two classes with the same fields."""
-    from openlineage.client import facet_v2
-
-    assert vars(facet_v2.tags_run.TagsRunFacetFields).keys() <= {
-        *vars(facet_v2.tags_dataset.TagsDatasetFacetFields)
-    }
-    return facet_v2.tags_dataset.TagsDatasetFacetFields(**tag)
-
-
 def _rebuilt(event: dict[str, Any]) -> Any:
-    """Makes the client's own objects of an event; they check types, times and ids."""
-    from openlineage.client import event_v2, facet_v2
+    """Makes the client's own objects of an event."""
+    from openlineage.client import event_v2
 
-    known = {
-        "tags": facet_v2.tags_run.TagsRunFacet,
-        "parent": facet_v2.parent_run.ParentRunFacet,
-        "jobType": facet_v2.job_type_job.JobTypeJobFacet,
-        "sourceCodeLocation": facet_v2.source_code_location_job.SourceCodeLocationJobFacet,
-        "version": facet_v2.dataset_version_dataset.DatasetVersionDatasetFacet,
-        "inputStatistics": facet_v2.input_statistics_input_dataset.InputStatisticsInputDatasetFacet,
-        "outputStatistics": (
-            facet_v2.output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet
-        ),
-    }
-    inner = {
-        "tags": lambda tags: [_tag(**tag) for tag in tags],
-        "run": lambda run: facet_v2.parent_run.Run(**run, facets=None),
-        "job": lambda job: facet_v2.parent_run.Job(**job, facets=None),
-    }
-
-    def facets(found: dict[str, Any]) -> dict[str, Any]:
-        made = {}
-        for key, content in found.items():
-            plain = {name: inner.get(name, lambda value: value)(value)
-                     for name, value in content.items() if not name.startswith("_")}  # fmt: skip
-            is_data = "TagsDatasetFacet" in content["_schemaURL"]
-            kind = facet_v2.tags_dataset.TagsDatasetFacet if is_data else known[key]
-            facet = made[key] = kind(**plain, producer=content["_producer"])
-            assert facet._schemaURL == content["_schemaURL"]
-        return made
-
-    def dataset(kind: Any, side: str, found: dict[str, Any]) -> Any:
-        inside = {f"{side}Facets": facets(found[f"{side}Facets"])}
-        return kind(found["namespace"], found["name"], facets=facets(found["facets"]), **inside)
-
-    common = {
-        "eventTime": event["eventTime"],
-        "producer": event["producer"],
-        "job": event_v2.Job(**{**event["job"], "facets": facets(event["job"]["facets"])}),
-        "inputs": [dataset(event_v2.InputDataset, "input", each) for each in event["inputs"]],
-        "outputs": [dataset(event_v2.OutputDataset, "output", each) for each in event["outputs"]],
-    }
-    if "run" not in event:
-        return event_v2.JobEvent(**common)
-    run = event_v2.Run(event["run"]["runId"], facets=facets(event["run"]["facets"]))
-    return event_v2.RunEvent(run=run, eventType=event_v2.RunState(event["eventType"]), **common)
+    made = msgspec.convert(event, event_v2.RunEvent if "run" in event else event_v2.JobEvent)
+    holders = [("JobFacet", "facets", made.job, event["job"])]
+    if "run" in event:
+        holders.append(("RunFacet", "facets", made.run, event["run"]))
+    for side in ("input", "output"):
+        for each in zip(getattr(made, f"{side}s"), event[f"{side}s"], strict=True):
+            holders.append(("DatasetFacet", "facets", *each))
+            holders.append((f"{side.title()}DatasetFacet", f"{side}Facets", *each))
+    for place, field, holder, told in holders:
+        kinds = known_facets()[place]
+        facets = {key: msgspec.convert(facet, kinds[key]) for key, facet in told[field].items()}
+        if "parent" in facets:  # of which no facets are told, where the client tells an empty list
+            facets["parent"].run.facets = facets["parent"].job.facets = None
+        setattr(holder, field, facets)
+    return made

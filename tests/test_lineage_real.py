@@ -13,6 +13,7 @@ from typing import Any
 import numpy
 import pytest
 from conftest import git
+from openlineage_schema import faults
 from test_inputs import server  # a fixture
 from test_lineage_cli import content, mlgit
 
@@ -150,6 +151,7 @@ def test_other_formats_from_python(study: Path) -> None:
     assert len(list(document.get_records(model.ProvActivity))) == 3
     events = found.to_openlineage()
     assert [event["eventType"] for event in events] == ["START", "COMPLETE"] * 3
+    assert [fault for event in events for fault in faults(event)] == []
     printed = mlgit("lineage", "clean.csv", "--format", "openlineage").stdout
     assert [json.loads(line) for line in printed.splitlines()] == events
     assert found.to_dot() + "\n" == mlgit("lineage", "clean.csv", "--format", "dot").stdout

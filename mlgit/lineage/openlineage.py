@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
+from urllib.parse import quote
 
 from mlgit import __version__
 from mlgit.lineage.graph import Edge, Graph, Node, kept
@@ -91,7 +92,8 @@ class _Writer:
         commits = [edge.object for edge in self._edges if edge.kind == "ran"]
         if not commits or not self._remote or not self._remote.startswith("http"):
             return {}
-        told = {"type": "git", "url": self._remote, "version": self._nodes[commits[0]].key}
+        url = quote(self._remote, safe="%!$&'()*+,/:;=?@[]~")  # git takes any text, a URI does not
+        told = {"type": "git", "url": url, "version": self._nodes[commits[0]].key}
         return {"sourceCodeLocation": _facet("SourceCodeLocationJobFacet", "1-1-0", **told)}
 
     def _datasets(self, kind: str, side: str, version: str) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import math
+import shlex
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,6 +34,7 @@ SYSTEM = "system/"  # metrics of the machine; kept, but not what a run is about
 _DELETED = query.Field("attribute", "deleted")
 _ID = query.Field("attribute", "id")
 _NAME = query.Field("attribute", "name")
+_STATUS = query.Field("attribute", "status")
 _REPRODUCES = query.Field("tag", "mlgit.reproduces")
 _EXPERIMENT = query.Field("attribute", "experiment")
 
@@ -222,6 +225,19 @@ def select(
     condition, keys = query.parse(where), query.parse_sort(sort)
     if condition is query.ALL and not keys and experiment is None and limit is not None:
         return _newest(ledger, limit, deleted, warn)
+    return _select(ledger, condition, keys, limit, experiment, deleted, warn, progress)
+
+
+def _select(
+    ledger: Ledger,
+    condition: query.Query,
+    keys: Sequence[query.SortKey],
+    limit: int | None,
+    experiment: str | None = None,
+    deleted: bool = False,
+    warn: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
+) -> list[Run]:
     index = ledger.index(progress)
     if warn:
         for problem in index.problems():
@@ -314,8 +330,8 @@ def find(ledger: Ledger, name: str) -> Run:
     """Returns the one saved run that a person means.
 
     `name` is an id, a unique prefix of one (4 characters or more), a run's name,
-    `@latest`, or `@best:KEY`: the first run by that sort key, so `@best:metrics.rmse`
-    has the lowest and `@best:-metrics.accuracy` the highest.
+    `@latest`, or `@best:KEY`: by that sort key the first run that `may_be_best`, so
+    `@best:metrics.rmse` has the lowest and `@best:-metrics.accuracy` the highest.
 
     Raises:
         NotFound: none is meant, or several are.
@@ -372,12 +388,7 @@ def _find_by_rank(ledger: Ledger, name: str) -> Run:
     if name == "@latest":
         found = select(ledger, limit=1)
     elif verb == "@best" and key.strip():
-        field = query.parse_sort(key)[0].field
-        found = select(ledger, where=f"{field} is not null", sort=key, limit=1)
-        if not found:
-            known = ledger.index().keys()
-            keys = [key for kind, key, _ in known if kind == field.kind]
-            raise NotFound(f"no run has {field}", _nearest(field.key, keys))
+        found = [_best(ledger, query.parse_sort(key))]
     else:
         raise NotFound(
             f"{names.shown(name)} names no run", "write @latest, or @best:metrics.rmse (the lowest)"
@@ -385,6 +396,34 @@ def _find_by_rank(ledger: Ledger, name: str) -> Run:
     if not found:
         raise NotFound(f"no run answers to {name}", "list them: mlgit log")
     return found[0]
+
+
+def may_be_best(status: str, value: object) -> bool:
+    """Tells whether a run may be the best by a value that it has.
+
+    It has finished: where a run failed or was stopped, its last value is no result. And
+    the value is neither NaN nor infinite, which is what diverging leaves.
+    """
+    return status == "finished" and not (isinstance(value, float) and not math.isfinite(value))
+
+
+def _best(ledger: Ledger, keys: Sequence[query.SortKey]) -> Run:
+    field = keys[0].field
+    has_one = query.parse(f"{field} is not null")
+    may_be = query.Query(
+        has_one.text,
+        (_STATUS, field),
+        lambda row: row[1] is not None and may_be_best(str(row[0]), row[1]),
+    )
+    if found := _select(ledger, may_be, keys, 1):
+        return found[0]
+    if _select(ledger, has_one, (), 1):
+        raise NotFound(
+            f"no run has finished with a finite {field}",
+            f"those that have one: mlgit log --where {shlex.quote(str(field))}",
+        )
+    known = [key for kind, key, _ in ledger.index().keys() if kind == field.kind]
+    raise NotFound(f"no run has {field}", _nearest(field.key, known))
 
 
 def _load_one(ledger: Ledger, run_id: str) -> Run:

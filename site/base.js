@@ -136,6 +136,9 @@
     return harmless(String(value));
   }
 
+  /** The same as `may_be_best` of mlgit/saved.py. */
+  const mayBeBest = (status, value) => status === "finished" && Number.isFinite(value);
+
   // --- times ------------------------------------------------------------------------------------
 
   const two = (part) => String(part).padStart(2, "0");
@@ -198,7 +201,7 @@
 
   window.mlgit = {
     data, load, decode, number, decimal, integer, counted, span, size, cut, whole, harmless, ago, exact, tell, make,
-    copy, memory, state, isDark, Json,
+    copy, memory, state, isDark, mayBeBest, Json,
     put(name, text) { data.set(name, JSON.parse(text)); },
   };
 

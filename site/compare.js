@@ -75,6 +75,7 @@
       for (const text of relative) {
         const best = text === "@best" && Object.hasOwn(known.best, experiment) && known.best[experiment];
         if (!best) unknown.push(`What ${text} is of ${experiment} cannot be told.`);
+        else if (best[0] === null) unknown.push(`No run of ${experiment} has finished with a finite ${best[1]}, so none is the best.`);
         else if (ids.includes(best[0])) unknown.push(`This run is the best of ${experiment} by ${best[1]}.`);
         else ids.unshift(best[0]);
       }
@@ -107,7 +108,8 @@
         { form: "sum", sizes: runs.map((run) => run[part].get(key)?.size) }));
     const metrics = keys("metrics").map((key) => {
       const goal = runs.map((run) => run.goals.get(key)).find(Boolean) || null;
-      const found = row(`metrics.${key}`, key, (run) => run.metrics.get(key), { form: "metric", goal });
+      const found = row(`metrics.${key}`, key, (run) => run.metrics.get(key),
+        { form: "metric", goal, statuses: runs.map((run) => run.status) });
       return key.startsWith(SYSTEM) ? { ...found, differs: false } : found;
     });
     return [
@@ -146,7 +148,7 @@
   /** Returns the places of the best values; none if they are all alike, or no way is better. */
   function best(row) {
     if (!row.goal) return [];
-    const numbers = row.values.map((value) => (typeof value === "number" ? value : NaN));
+    const numbers = row.values.map((value, place) => (mlgit.mayBeBest(row.statuses[place], value) ? value : NaN));
     const finite = numbers.filter(Number.isFinite);
     const target = row.goal === "min" ? Math.min(...finite) : Math.max(...finite);
     const places = numbers.flatMap((value, place) => (value === target ? [place] : []));

@@ -86,9 +86,14 @@
       const best = mlgit.columns.find(told.data, { kind: "metric", key: host.dataset.metric });
       if (!best || !host.dataset.goal) return [mine.slice(0, CURVES), `the first ${CURVES} of the table`];
       const sign = host.dataset.goal === "max" ? -1 : 1;
-      const measured = mlgit.columns.values(best).map((found) => (Number.isFinite(found) ? sign * found : Infinity));
+      const statuses = mlgit.columns.values(mlgit.columns.find(told.data, { kind: "attribute", key: "status" }));
+      const measured = mlgit.columns.values(best).map((found, position) =>
+        (mlgit.mayBeBest(statuses[position], found) ? sign * found : Infinity));
       const ordered = [...mine].sort((one, other) => measured[one] - measured[other] || 0);
-      return [ordered.slice(0, CURVES), `the best ${CURVES} by ${title(best)}`];
+      const count = mine.filter((position) => measured[position] < Infinity).length;
+      if (!count) return [ordered.slice(0, CURVES), `the first ${CURVES} of the table`];
+      const others = count < CURVES ? ", and the first of the others" : "";
+      return [ordered.slice(0, CURVES), `the best ${Math.min(count, CURVES)} by ${title(best)}${others}`];
     }
 
     function refresh(told) {

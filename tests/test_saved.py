@@ -254,6 +254,30 @@ def test_find(some: list[str], ledger: Ledger, name: str, expected: int | None) 
         assert some.index(saved.find(ledger, name.upper() if name in some else name).id) == expected
 
 
+def test_the_best_has_finished_with_a_finite_value(repo: Path, ledger: Ledger) -> None:
+    runs = [
+        make_run(status="failed", metrics={"loss": metric(0.1), "late": metric(1.0)}),
+        make_run(status="interrupted", metrics={"loss": metric(9.0)}),
+        make_run(metrics={"loss": metric(float("-inf")), "odd": metric(float("nan"))}),
+        make_run(metrics={"loss": metric(float("nan"))}),
+        make_run(metrics={"loss": metric(2.0)}, params={"model": "nan"}),
+        make_run(metrics={"loss": metric(3.0)}),
+    ]
+    ids = add_runs(repo, *runs)
+    for name, expected in (
+        *(("@best:metrics.loss", 4), ("@best:-metrics.loss", 5), ("@best:metrics.loss.max", 4)),
+        *(("@best:params.model", 4), ("@best:id", 2), ("@best:status, -id", 5)),
+    ):
+        assert ids.index(saved.find(ledger, name).id) == expected, name
+    for key in ("metrics.late", "metrics.odd"):
+        with pytest.raises(NotFound) as caught:
+            saved.find(ledger, f"@best:-{key}")
+        assert caught.value.message == f"no run has finished with a finite {key}"
+        assert caught.value.hint == f"those that have one: mlgit log --where {key}"
+    with pytest.raises(NotFound, match=r"^no run has metrics\.none\n"):
+        saved.find(ledger, "@best:metrics.none")
+
+
 def test_prefixes(repo: Path, ledger: Ledger) -> None:
     """Four characters do if they are enough; days far apart are looked through too."""
     times = [BEGIN, BEGIN + 1, BEGIN + 86_400_000, BEGIN + 3000 * 86_400_000]

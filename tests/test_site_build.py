@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import resource
@@ -25,7 +26,7 @@ from mlgit import names, saved
 from mlgit.cli import cli
 from mlgit.errors import Invalid, WriteFailed, WrongState
 from mlgit.ledger import Ledger, open_repository
-from mlgit.records import Pointer
+from mlgit.records import Pointer, Run
 from mlgit.site import tables, write
 from mlgit.site.build import build
 from mlgit.site.write import MANIFEST, Unit, Written
@@ -117,6 +118,32 @@ def test_what_the_pages_say(showcase: Path, tmp_path: Path) -> None:
     assert "wrong data" in gone
     diverged = (out / "runs" / f"{ids['diverged']}.html").read_text("utf-8")
     assert ">nan<" in diverged
+
+
+def test_the_best_has_finished(repo: Path, tmp_path: Path) -> None:
+    def ran(experiment: str, name: str, loss: float, status: str = "finished") -> Run:
+        metrics = summaries({"loss": metric(loss)})
+        return make_run(experiment=experiment, name=name, metrics=metrics, status=status)
+
+    runs = [
+        ran("taxi", "crashed", 0.1, "failed"),
+        ran("taxi", "stopped", 0.2, "interrupted"),
+        ran("taxi", "diverged", -math.inf),
+        ran("taxi", "better", 0.5),
+        ran("taxi", "good", 0.75),
+        ran("churn", "night", 0.1, "failed"),
+    ]
+    ids = dict(zip((run.name for run in runs), add_runs(repo, *runs), strict=True))
+    make(tmp_path / "out")
+    home = (tmp_path / "out/index.html").read_text("utf-8")
+    cards = home.partition('id="experiments"')[2].partition("</section>")[0]
+    assert re.findall('class="run" href="runs/(.*).html"', cards) == [ids["better"]]
+    assert "no run has finished with a finite <bdi>loss</bdi>" in cards
+    taxi = (tmp_path / "out/experiments/taxi.html").read_text("utf-8")
+    leaders = taxi.partition('id="best"')[2].partition("</section>")[0]
+    assert re.findall('class="run".*?<bdi>(.*?)</bdi>', leaders) == ["better", "good"]
+    churn = (tmp_path / "out/experiments/churn.html").read_text("utf-8")
+    assert "No run has finished with a finite <bdi>loss</bdi>, so none is the best." in churn
 
 
 def test_two_clones_make_the_same_bytes(showcase: Path, tmp_path: Path) -> None:

@@ -213,6 +213,33 @@ def test_names_the_best_and_what_is_not_there(
         assert page.locator("thead th a").count() == 2
 
 
+def test_the_best_has_finished(repo: Path, tmp_path: Path, browser: Any) -> None:
+    def ran(name: str, loss: float, status: str = "finished", experiment: str = "exp") -> str:
+        metrics = summaries({"loss": metric(loss)})
+        run = make_run(name=name, metrics=metrics, status=status, experiment=experiment)
+        return add_runs(repo, run)[0]
+
+    crashed, good, worse = ran("crashed", 0.1, "failed"), ran("good", 0.5), ran("worse", 0.7)
+    alone = ran("night", 0.1, "interrupted", "other")
+    with Ledger() as ledger:
+        build(ledger, tmp_path / "site")
+    with visit(browser) as seen:
+        page = seen.page
+        compare(seen, tmp_path / "site", "@best", crashed, worse)
+        assert page.locator("thead th a").all_inner_texts() == ["good", "crashed", "worse"]
+        assert page.locator("td .best").all_inner_texts() == ["0.5\nthe best"]
+        compare(seen, tmp_path / "site", "@best", alone)
+        said = page.locator(".tally [role=status]").inner_text()
+        assert "No run of other has finished with a finite loss, so none is the best." in said
+        page.get_by_role("link", name="night").wait_for()
+        assert page.get_by_role("button", name="the best by").count() == 0
+        compare(seen, tmp_path / "site", crashed)
+        page.get_by_role("button", name="+ the best by loss").click()
+        page.locator("thead th a", has_text="good").wait_for()
+        assert good in page.url
+    assert seen.complaints == []
+
+
 def test_a_run_page_leads_to_comparisons(site: Path, ids: dict[str, str]) -> None:
     trial = (site / urls.run(ids["trial 1"])).read_text("utf-8")
     for other in (ids["grid search"], "@best"):

@@ -99,6 +99,27 @@ def test_charts_follow_the_table(ids: list[str], repo: Path, tmp_path: Path, bro
     assert seen.complaints == []
 
 
+def test_curves_are_of_the_best_that_have_finished(
+    repo: Path, tmp_path: Path, browser: Any
+) -> None:
+    def said(page: Any) -> str:
+        return str(page.locator(".exploring .panel-head").first.inner_text())
+
+    for number in range(12):
+        save(number, 30, status="failed" if number < 9 else "finished")
+    with visit(browser) as seen:
+        show(seen.page, make(tmp_path / "out"))
+        drawn(seen.page, 3)
+        leaders = seen.page.locator(".leaders a.run").all_inner_texts()
+        assert len(leaders) == 3
+        assert legend(seen.page)[:3] == [text.split()[-1] for text in leaders]
+        assert "the best 3 by test/score, and the first of the others" in said(seen.page)
+        show(seen.page, tmp_path / "out", "#where=status+%3D+failed")
+        drawn(seen.page, 3)
+        assert "best" not in said(seen.page)
+    assert seen.complaints == []
+
+
 def test_what_is_picked_stays_in_the_address(
     ids: list[str], repo: Path, tmp_path: Path, browser: Any
 ) -> None:

@@ -144,6 +144,19 @@ def test_versions_are_compared_by_their_runs(out: Path, browser: Any) -> None:
     assert "Compare the runs" not in (out / "models/churn.html").read_text("utf-8")
 
 
+def test_the_best_version_is_of_a_run_that_has_finished(models: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), mlgit.start_run("taxi", "stopped", capture=()) as run:
+        run.log_metric("rmse", 1.5)
+        run.log_text("weights", "model.txt")
+        raise KeyboardInterrupt
+    type_("register", "fare", "stopped:model.txt")
+    make(tmp_path / "out")
+    page = (tmp_path / "out/models/fare.html").read_text("utf-8")
+    (row,) = re.findall(r"<tr><th scope=\"row\"><bdi>rmse</bdi>.*?</tr>", page, re.DOTALL)
+    assert "1.5" in row
+    assert re.findall(r'class="n best"><bdi>(.*?)</bdi>', row) == ["6.58"]
+
+
 def test_first_page_and_the_runs_page_know_the_registry(out: Path) -> None:
     home = text_of(out / "index.html")
     assert "In production now" in home and "fare v2 since 2026-11-13 09:00 by Ada Example" in home

@@ -28,8 +28,9 @@ Examples:
   mlgit show 01kb2q6v --artifact notes/summary.txt
 
 \b
-RUN is an id, a unique beginning of one, a name, @latest, or @best:KEY, the first run
-by that sort key: @best:metrics.rmse is the lowest, @best:-metrics.accuracy the highest.""",
+RUN is an id, a unique beginning of one, a name, @latest, or @best:KEY, the first by that
+sort key of the runs that finished with a finite value: @best:metrics.rmse is the lowest,
+@best:-metrics.accuracy the highest.""",
 )
 @click.argument("run", shell_complete=complete.runs)
 @click.option("--metric", metavar="KEY", help="Print the history of a metric.")

@@ -29,12 +29,12 @@ def units(site: Site, source: Source) -> Iterator[Unit]:
     yield Unit("compare/known", common.key("compare/known", best), known)
 
 
-def _best(site: Site) -> dict[str, tuple[str, str]]:
-    """Returns of each experiment the best run and the metric that says so."""
-    found = {}
+def _best(site: Site) -> dict[str, tuple[str | None, str]]:
+    """Returns of each experiment the best run, if one may be it, and the metric that says so."""
+    found: dict[str, tuple[str | None, str]] = {}
     for experiment in site.experiments:
         metric = ranking.primary(site, experiment.rows)
-        ranked = ranking.ranked(site, experiment.rows, metric) if metric else []
-        if metric and ranked:
-            found[experiment.title] = (ranked[0].link.id, metric)
+        if metric:
+            ranked = ranking.ranked(site, experiment.rows, metric)
+            found[experiment.title] = (ranked[0].link.id if ranked else None, metric)
     return found

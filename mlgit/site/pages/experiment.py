@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -62,6 +62,7 @@ def _context(
 ) -> dict[str, Any]:
     statuses = Counter(site.table.attributes["status"][row] for row in experiment.rows)
     stored = experiment.names[0]
+    ranked = ranking.ranked(site, experiment.rows, metric) if metric else []
     return {
         "experiment": experiment,
         "description": markdown.to_html(experiment.description, partial(common.run_url, site))
@@ -75,7 +76,8 @@ def _context(
         "static": static_rows(site, table),
         "metric": metric,
         "goal": goals.goal(metric) if metric else None,
-        "leaders": _leaders(site, experiment, table, metric) if metric else [],
+        "has_best": bool(ranked),
+        "leaders": _leaders(table, ranked),
         "telling": _telling(table, metric) if metric else [],
         "telling_shown": TELLING,
         "gone": [common.link(site, row) for row in experiment.gone],
@@ -99,8 +101,7 @@ def static_rows(site: Site, table: tables.Table) -> list[StaticRow]:
     ]
 
 
-def _leaders(site: Site, experiment: Experiment, table: tables.Table, metric: str) -> list[Leader]:
-    ranked = ranking.ranked(site, experiment.rows, metric)
+def _leaders(table: tables.Table, ranked: Sequence[ranking.Ranked]) -> list[Leader]:
     if len(ranked) < 2:
         return []
     # Bars from the worst of all: zero is not where most metrics begin.

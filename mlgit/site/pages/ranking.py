@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mlgit.saved import SYSTEM
+from mlgit.saved import SYSTEM, may_be_best
 from mlgit.site import goals
 from mlgit.site.gather import Site
 from mlgit.site.pages import common
@@ -36,12 +35,15 @@ def primary(site: Site, rows: Sequence[int]) -> str | None:
 
 
 def ranked(site: Site, rows: Sequence[int], metric: str) -> list[Ranked]:
-    """Returns the runs by the last value of a metric, the best first; the earlier of equals."""
-    values = site.table.values[("metric", metric)]
+    """Returns the runs that may be the best by the last value of a metric, the best first.
+
+    Of equals the earlier one is.
+    """
+    values, statuses = site.table.values[("metric", metric)], site.table.attributes["status"]
     sign = -1 if goals.goal(metric) == "max" else 1
     found = [
         (sign * value, -row, row, value)
         for row in rows
-        if row in values and math.isfinite(value := values[row][0])
+        if row in values and may_be_best(statuses[row], value := values[row][0])
     ]
     return [Ranked(row, value, common.link(site, row)) for _, _, row, value in sorted(found)]

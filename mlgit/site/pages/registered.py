@@ -10,7 +10,7 @@ from mlgit.records import Run
 from mlgit.registry import Event, Model, Version
 from mlgit.registry.approvals import Approval
 from mlgit.registry.history import sentence
-from mlgit.saved import SYSTEM
+from mlgit.saved import SYSTEM, may_be_best
 from mlgit.site import goals, urls
 from mlgit.site.flow import Release
 from mlgit.site.gather import Site
@@ -204,13 +204,14 @@ class Compared(NamedTuple):
     key: str
     kind: str
     values: list[Any]
-    best: Any
-    """Of a metric the best value, if its name tells which way is better and they differ."""
+    best: list[int]
+    """Of a metric the places of the best, if its name tells which way is better and they differ."""
 
 
 def compared(site: Site, versions: Sequence[Version]) -> list[Compared]:
     """Returns the metrics of the runs of versions, and the params in which they differ."""
     rows = [site.find(version.run) if version.run else None for version in versions]
+    statuses = ["" if row is None else site.table.attributes["status"][row] for row in rows]
     found = []
     for (kind, key), every in site.table.values.items():
         values = [every.get(row) if row is not None else None for row in rows]
@@ -218,18 +219,23 @@ def compared(site: Site, versions: Sequence[Version]) -> list[Compared]:
             continue
         if kind == "metric":
             last = [None if value is None else value[0] for value in values]
-            found.append(Compared(key, kind, last, _best(key, last)))
+            found.append(Compared(key, kind, last, _best(key, last, statuses)))
         elif any(value != values[0] for value in values):
-            found.append(Compared(key, kind, values, None))
+            found.append(Compared(key, kind, values, []))
     return sorted(found, key=lambda each: (each.kind != "metric", each.key))
 
 
-def _best(metric: str, values: Sequence[Any]) -> Any:
-    there = [value for value in values if value is not None and value == value]
+def _best(metric: str, values: Sequence[Any], statuses: Sequence[str]) -> list[int]:
+    may_be = {
+        place: value
+        for place, (status, value) in enumerate(zip(statuses, values, strict=True))
+        if value is not None and may_be_best(status, value)
+    }
     goal = goals.goal(metric)
-    if goal is None or len(set(there)) < 2:
-        return None
-    return min(there) if goal == "min" else max(there)
+    if goal is None or len(set(may_be.values())) < 2:
+        return []
+    best = min(may_be.values()) if goal == "min" else max(may_be.values())
+    return [place for place, value in may_be.items() if value == best]
 
 
 def comparison(site: Site, versions: Sequence[Version]) -> str | None:

@@ -422,8 +422,9 @@ def _best(ledger: Ledger, keys: Sequence[query.SortKey]) -> Run:
             f"no run has finished with a finite {field}",
             f"those that have one: mlgit log --where {shlex.quote(str(field))}",
         )
-    known = [key for kind, key, _ in ledger.index().keys() if kind == field.kind]
-    raise NotFound(f"no run has {field}", _nearest(field.key, known))
+    known = ledger.index().keys()
+    alike = [key for kind, key, _ in known if kind == field.kind]
+    raise NotFound(f"no run has {field}", _nearest(field.key, alike))
 
 
 def _load_one(ledger: Ledger, run_id: str) -> Run:

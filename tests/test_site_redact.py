@@ -41,6 +41,8 @@ PEOPLE = [("Ada Example", "ada@laptop"), ("Bob Li", "bob@x.example.org")]
         ("https://user:token@www.arxiv.org/x", "https://[host]/x"),  # though the host is kept
         ("10.1.2.3:5000 and gpu1.cluster.local", "[host] and [host]"),
         ("ada@laptop, bob@x.example.org, zed@y.example.", "[mail 1], [mail 2], [mail]."),
+        ("tag of%20bob%40x.example.org@v1.0.0", "tag of [mail 2]@v1.0.0"),
+        ("https://arxiv.org/x?at=%2Fhome%2Fada", "https://arxiv.org/x?at=[path]"),
         ("project bluebird is Ada Example's", "[hidden] is [name 1]'s"),
     ],
 )
@@ -58,6 +60,7 @@ def test_a_text_with_something_in_it(text: str, left: str) -> None:
         *("torch 2.3.1+cu121", "1.2.3.4", "2026-11-01T12:00:00.000000Z", "churn@v1.2.0"),
         *("http://localhost:5000/x", "https://arxiv.org/abs/1", "https://www.arxiv.org/abs/1"),
         *("metrics.rmse < 7", "http: //x", "a:b", "x@y", "feature/new", "loss=0.1;lr=1e-3"),
+        *("50%20 a%2Fb", "of%20it@v1.0.0", "100%"),
     ],
 )
 def test_a_text_with_nothing_in_it(text: str) -> None:
@@ -170,7 +173,8 @@ def secretive(repo: Path) -> str:
             skipped=[{"path": path, "reason": SECRET}],
         ),
     )  # fmt: skip
-    environment = {"python": {"version": "3.11"}, "packages": {"x": f"@ file://{path}"}, "at": path}
+    packages = {"x": f"@ file://{path}", path: "1", "canary-word": "2.0", "cufft": "10.9.0.58"}
+    environment = {"python": {"version": "3.11"}, "packages": packages, "at": path}
     repository = open_repository()
     saved.save(repository, run, history, environment, files, code.snapshot)
     for kind, data in {
@@ -206,6 +210,7 @@ def test_a_site_of_secrets(repo: Path, tmp_path: Path) -> None:
     page = (out / "runs" / f"{run_id}.html").read_text("utf-8")
     for mark in ("[path]", "[host]", "[mail]", "[name 1]", "[remote]", "[patch]", "[console]"):
         assert mark in page, mark
+    assert "10.9.0.58" in page
     assert check_links(out) > 20
     about = (out / "about.html").read_text("utf-8")
     assert "What is left out" in about and "Mail addresses" in about

@@ -134,11 +134,19 @@ def _tell(plan: Plan) -> None:
     if plan.people:
         names = output.listed(map(output.clean, plan.people), 5)
         click.echo(f"It names {names}", err=True)
-    if plan.found:
+    found, pictures = plan.survey
+    if found:
         said = "Taken out:" if plan.redacted else "Leaves as it is, because of --no-redact:"
         click.echo(said, err=True)
-    for kind, texts in sorted(plan.found.items()):
+    for kind, texts in sorted(found.items()):
         click.echo(f"  {kind:<8} {_shown(kind, texts)}", err=True)
+    if pictures:
+        leave = "picture leaves as it is" if pictures.total() == 1 else "pictures leave as they are"
+        click.echo(
+            f"{pictures.total():,} {leave}, as {_examples(pictures)}; no rule looks into them: "
+            "--no-artifacts leaves them out",
+            err=True,
+        )
     if not plan.is_there:
         click.echo(_PUBLIC, err=True)
 
@@ -146,12 +154,20 @@ def _tell(plan: Plan) -> None:
 def _shown(kind: str, texts: dict[str, int]) -> str:
     if kind in ("patches", "console"):
         return f"of {output.counted(len(texts), 'run')}"
-    examples = sorted(texts, key=lambda text: (-texts[text], text))[:_EXAMPLES]
-    told = ", ".join(output.clean(text)[:60] for text in examples)
-    return f"{len(texts):,} different, as {told}" if len(texts) > len(examples) else told
+    if kind == "code":
+        return f"{output.counted(len(texts), 'difference')} between commits"
+    told = _examples(texts)
+    return f"{len(texts):,} different, as {told}" if len(texts) > _EXAMPLES else told
+
+
+def _examples(texts: dict[str, int]) -> str:
+    """Returns those that were met most."""
+    most = sorted(texts, key=lambda text: (-texts[text], text))[:_EXAMPLES]
+    return ", ".join(output.clean(text)[:60] for text in most)
 
 
 def _document(plan: Plan, commit: str | None, is_sent: bool) -> dict[str, Any]:
+    found, pictures = plan.survey
     return {
         "remote": plan.there.remote,
         "branch": plan.there.ref.removeprefix("refs/heads/"),
@@ -163,7 +179,8 @@ def _document(plan: Plan, commit: str | None, is_sent: bool) -> dict[str, Any]:
         "experiments": plan.experiments,
         "people": plan.people,
         "redacted": plan.redacted,
-        "found": {kind: dict(sorted(texts.items())) for kind, texts in sorted(plan.found.items())},
+        "found": {kind: dict(sorted(texts.items())) for kind, texts in sorted(found.items())},
+        "pictures": dict(sorted(pictures.items())),
         "files": plan.size.files,
         "bytes": plan.size.bytes,
         **budget_document(plan.size),

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 from mlgit.ledger import Ledger, orphan
 from mlgit.ledger.orphan import There
-from mlgit.ledger.walk import Problem
 from mlgit.site import budget, write
 from mlgit.site.budget import Budget
 from mlgit.site.build import Progress, build, reading
 from mlgit.site.choice import Choice
-from mlgit.site.gather import Site
-from mlgit.site.redact import Redactor, Rules
-from mlgit.site.whole import Source
+from mlgit.site.pages import code
+from mlgit.site.redact import Rules
+from mlgit.site.survey import NOTHING, Survey, survey
 from mlgit.site.withheld import people
 from mlgit.words import counted
 
@@ -33,10 +31,10 @@ class Plan(NamedTuple):
     people: list[str]
     """Whose names the site says, or the marks in their place."""
     size: Budget
-    found: dict[str, Counter[str]]
-    """What the rules of redaction know of, by kind; nothing if it has left already."""
+    survey: Survey
+    """What the rules know of, and pictures; nothing if it has left already."""
     redacted: bool
-    """Whether that is taken out; otherwise it leaves."""
+    """Whether what the rules know of is taken out; otherwise it leaves."""
 
     @property
     def is_there(self) -> bool:
@@ -66,10 +64,7 @@ def prepare(
     build(ledger, out, choice, rules if redact else None, progress)
     tree = orphan.store_folder(ledger.repository, out, frozenset({write.IGNORE}))
     told = progress or (lambda what, done, total: None)
-    found: dict[str, Counter[str]] = {}
     with reading(ledger, choice, rules if redact else None, told) as (site, source, redactor):
-        if redactor and tree != there.tree:
-            found = _survey(site, source, redactor, told)
         plan = Plan(
             there=there,
             tree=tree,
@@ -78,25 +73,16 @@ def prepare(
             experiments=sum(bool(each.rows) for each in site.experiments),
             people=list(dict.fromkeys(name for name, _ in people(site))),
             size=budget.measure(out),
-            found=found,
+            survey=NOTHING,
             redacted=redact,
         )
-    if redact or plan.is_there:
-        return plan
+        if plan.is_there:
+            return plan
+        differences = code.pairs(site).values()
+        if redact:
+            return plan._replace(survey=survey(site, source, redactor, differences, told))
     with reading(ledger, choice, rules, told) as (site, source, redactor):
-        return plan._replace(found=_survey(site, source, redactor, told) if redactor else {})
-
-
-def _survey(
-    site: Site, source: Source, redactor: Redactor, progress: Progress
-) -> dict[str, Counter[str]]:
-    """Returns what the rules find in all that pages are made from."""
-    for done, folder in enumerate(site.folders, 1):
-        whole = source.whole(folder)
-        if not isinstance(whole, Problem):
-            source.patch(whole.run)
-        progress("looking through runs", done, len(site.folders))
-    return redactor.found
+        return plan._replace(survey=survey(site, source, redactor, differences, told))
 
 
 def send(ledger: Ledger, plan: Plan, show: bool = False) -> str:

@@ -20,6 +20,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import msgspec
 
@@ -37,6 +38,7 @@ _MARKS = {
     "names": "[name]",
     "remotes": "[remote]",
     "patches": "[patch]",
+    "code": "[patch]",  # the rule "patches", of what changed between runs
     "console": "[console]",
     "hidden": "[hidden]",
 }
@@ -126,10 +128,26 @@ class Redactor:
             return self.mark(known[0], text)
         if self.takes("paths") and (whole := _WHOLE_PATH.fullmatch(text)):
             return whole[1] + self.mark("paths", whole[2])
-        left = self._pattern.sub(self._replaced, text) if self._pattern else text
+        left = self._plain(text)
         if left == text and len(text) <= _SHORT and len(self._clean) < _MANY:
             self._clean.add(text)
         return left
+
+    def _plain(self, text: str) -> str:
+        """Returns a text without what is looked for."""
+        if self._pattern is None:
+            return text
+        if _ENCODED.search(text):  # as in addresses, and in git tags of models
+            text = _WORD.sub(self._decoded, text)
+        return self._pattern.sub(self._replaced, text)
+
+    def _decoded(self, word: re.Match[str]) -> str:
+        """Returns a word as it is, unless what it spells with percent signs is looked for."""
+        if self._pattern is None or "%" not in word[0]:
+            return word[0]
+        decoded = unquote(word[0])
+        left = self._pattern.sub(self._replaced, decoded)
+        return word[0] if left == decoded else left
 
     def _replaced(self, match: re.Match[str]) -> str:
         kind = match.lastgroup or ""
@@ -258,6 +276,8 @@ _FORMS = {
 _WHOLE_PATH = re.compile(
     r"(|--?[\w-]+=)((?:/(?=[\w.@+~%$-])|~[\w.-]*/|file:///|[A-Za-z]:\\|\\\\\w)[^\n]*)"
 )
+_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
+_WORD = re.compile(r"[^\s\"'`<>]+")
 _NOWHERE = frozenset({"localhost", "127.0.0.1", "0.0.0.0", "[::1]"})  # names no machine
 
 

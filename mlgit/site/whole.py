@@ -171,17 +171,24 @@ class Source:
         """Returns the run's uncommitted work; None if there was none, or it is not here."""
         if not run.source.snapshot:
             return None
-        if self._redactor and self._redactor.takes("patches"):
-            mark = self._redactor.mark("patches", run.id)
-            return Patch(f"diff --git a/{mark} b/{mark}\n", False)
-        patch = self._patches.of(run.source.snapshot)
-        if patch and self._redactor:
-            return patch._replace(text=self._redactor.text(patch.text))
-        return patch
+        if withheld := self._withheld("patches", run.id):
+            return withheld
+        return self._redacted(self._patches.of(run.source.snapshot))
 
     def difference(self, old: str, new: str) -> Patch | None:
         """Returns what changed between two commits; None if something of them is not here."""
-        patch = self._patches.between(old, new)
+        if withheld := self._withheld("code", f"{old[:12]}..{new[:12]}"):
+            return withheld
+        return self._redacted(self._patches.between(old, new))
+
+    def _withheld(self, kind: str, what: str) -> Patch | None:
+        """Returns what stands for a patch; None if it may be shown."""
+        if not (self._redactor and self._redactor.takes("patches")):
+            return None
+        mark = self._redactor.mark(kind, what)
+        return Patch(f"diff --git a/{mark} b/{mark}\n", False)
+
+    def _redacted(self, patch: Patch | None) -> Patch | None:
         if patch and self._redactor:
             return patch._replace(text=self._redactor.text(patch.text))
         return patch
@@ -221,18 +228,16 @@ def _redacted(whole: Whole, redactor: Redactor) -> Whole:
 
 
 def _redacted_environment(environment: dict[str, Any], redactor: Redactor) -> dict[str, Any]:
-    redacted = redactor.mapping(environment)
     packages = environment.get("packages")
-    if isinstance(packages, dict):  # a version like 10.9.0.58 is no host
-        redacted["packages"] = {
-            name: version if _is_version(name, version) else redactor.value(version)
-            for name, version in packages.items()
-        }
-    return redacted
+    if not isinstance(packages, dict):
+        return redactor.mapping(environment)
+    redacted = redactor.mapping(environment | {"packages": None})
+    found: dict[str, Any] = {}
+    for name, version in packages.items():
+        is_number = isinstance(version, str) and _NUMBER.fullmatch(version)
+        left = version if is_number else redactor.value(version)
+        found[redactor.unique(redactor.text(name), found)] = left
+    return redacted | {"packages": found}
 
 
-def _is_version(name: object, version: object) -> bool:
-    return all(isinstance(each, str) and _VERSION.fullmatch(each) for each in (name, version))
-
-
-_VERSION = re.compile(r"[A-Za-z0-9_.+!-]{1,60}")
+_NUMBER = re.compile(r"[0-9.]{1,60}")  # a version like 10.9.0.58 is no host

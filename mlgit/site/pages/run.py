@@ -109,7 +109,7 @@ def _files(
         yield common.page(site, "missing.html", url, "A run", problem=whole.message)
         return
     run = whole.run
-    shown = [previews.preview(source, whole, pointer) for pointer in _artifacts(run)]
+    shown = [previews.preview(source, whole, pointer) for pointer in artifacts(run)]
     for each in shown:
         if each.file:
             yield each.file
@@ -129,7 +129,8 @@ def _files(
     yield common.page(site, "run.html", url, run.name or run.id[:10], **context)
 
 
-def _artifacts(run: Run) -> list[Pointer]:
+def artifacts(run: Run) -> list[Pointer]:
+    """Returns what is shown of what a run made; the console has a place of its own."""
     return [pointer for pointer in run.artifacts if pointer.path != names.CONSOLE_FILE]
 
 
@@ -281,7 +282,7 @@ def _data(whole: Whole, around: Around, few: History, deleted: bool) -> bytes:
             "goals": {key: goal for key in run.metrics if (goal := goals.goal(key))},
             "tags": {key: _distinct(value) for key, value in run.tags.items()},
             "inputs": [_pointer(pointer) for pointer in run.inputs],
-            "outputs": [_pointer(pointer) for pointer in _artifacts(run)],
+            "outputs": [_pointer(pointer) for pointer in artifacts(run)],
             "commit": run.source.commit,
             "snapshot": run.source.snapshot,
             "code": around.code,

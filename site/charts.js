@@ -160,6 +160,7 @@
         return vega;
       };
       box.replaceChildren();
+      box.classList.toggle("dark", mlgit.isDark()); // what print makes of it: see site.css
       element.append(box);
       element.classList.add("live");
       const known = compiled.get(wanted);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import io
 import json
 import math
 import subprocess
@@ -17,6 +18,7 @@ import altair
 import pytest
 from browser import chromium, visit
 from conftest import make_run
+from PIL import Image
 from showcase import summaries
 
 import mlgit
@@ -174,6 +176,40 @@ def test_the_theme_changes_under_charts(repo: Path, tmp_path: Path, browser: Any
         page.get_by_role("button", name="Switch between light and dark").click()
         until(page, f"{COLOUR} === '107,155,255'")
     assert seen.complaints == []
+
+
+def test_paper_shows_dark_ink_on_white_whatever_the_screen_shows(
+    repo: Path, tmp_path: Path, browser: Any
+) -> None:
+    runs = [save({"loss": falling(50, floor)}, name=f"run {floor}") for floor in (0.1, 0.2, 0.3)]
+    out = make(tmp_path / "out")
+    pages = (
+        f"runs/{runs[0]}.html",
+        "experiments/exp.html",
+        f"compare.html#runs={runs[0]},{runs[1]}",
+    )
+    for theme, chosen in (("dark", None), ("light", "dark")):
+        with visit(browser, theme=theme) as seen:
+            page = seen.page
+            seen.open(f"{out.as_uri()}/index.html")
+            if chosen:
+                page.evaluate("theme => mlgit.memory.set('theme', theme)", chosen)
+            for url in pages:
+                seen.open(f"{out.as_uri()}/{url}")
+                seen.look_over()
+                page.locator(".drawn canvas").first.wait_for()
+                page.emulate_media(media="print", color_scheme=theme)
+                shot = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("L")
+                counts = shot.histogram()
+                assert sum(counts[230:]) > 0.75 * sum(counts), url  # white
+                # A line of a chart is darker than the grid and than any pale ink.
+                place = page.locator("svg.curve:visible, .drawn canvas:visible").first
+                box = place.bounding_box()
+                edges = (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
+                assert shot.crop(edges).getextrema()[0] < 150, url
+                assert page.locator(".controls:visible, .theme:visible").count() == 0, url
+                page.emulate_media(media="screen", color_scheme=theme)
+        assert seen.complaints == []
 
 
 def test_forty_charts_are_drawn_as_they_come_near(repo: Path, tmp_path: Path, browser: Any) -> None:

@@ -19,11 +19,13 @@ import pytest
 from browser import pages
 from click.testing import CliRunner
 from conftest import add_runs, git, make_run
-from showcase import metric, summaries
+from showcase import md5, metric, summaries
 from test_hostile import plant
 
-from mlgit import names, saved
+from mlgit import get_run, names, saved
 from mlgit.cli import cli
+from mlgit.data.hashing import manifest_md5
+from mlgit.data.store import object_path
 from mlgit.errors import Invalid, WriteFailed, WrongState
 from mlgit.ledger import Ledger, open_repository
 from mlgit.records import Pointer, Run
@@ -353,6 +355,57 @@ def test_artifacts_are_shown_by_what_they_are(repo: Path, tmp_path: Path) -> Non
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page and "<script>alert" not in page
     suffixes = {path.suffix for path in (out / "files").iterdir()}
     assert suffixes == {".txt", ".json", ".png"}
+
+
+def test_a_folder_is_shown_as_a_list_of_its_files(repo: Path, tmp_path: Path) -> None:
+    import mlgit
+
+    (repo / "model").mkdir()
+    for number in range(203):
+        (repo / "model" / f"<b> {number:03}.bin").write_bytes(b"x" * 1500)
+    with mlgit.start_run("exp", "folder", capture=()) as run:
+        run.log_artifact("model")
+    make(tmp_path / "one")
+    page = (tmp_path / "one" / "runs" / f"{run.id}.html").read_text("utf-8")
+    assert "&lt;b&gt; 000.bin" in page and "&lt;b&gt; 199.bin" in page and "200.bin" not in page
+    assert "the first 200 of 203 files" in page and "1.5 kB" in page and "relpath" not in page
+    assert not (tmp_path / "one" / "files").exists()
+    # Where only the list is here, the sizes are not known; without it there is a command.
+    store = open_repository().data_store
+    object_path(store, md5(b"x" * 1500)).unlink()
+    make(tmp_path / "two")
+    page = (tmp_path / "two" / "runs" / f"{run.id}.html").read_text("utf-8")
+    assert "&lt;b&gt; 000.bin" in page and "1.5 kB" not in page
+    [folder] = get_run(run.id).record.artifacts
+    object_path(store, folder.md5).unlink()
+    make(tmp_path / "three")
+    page = (tmp_path / "three" / "runs" / f"{run.id}.html").read_text("utf-8")
+    assert "000.bin" not in page and f"mlgit artifacts get {run.id[:10]} model" in page
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        b"[",
+        b'[{"relpath": "../up", "md5": "0cc175b9c0f1b6a831c399e269772661"}]',
+        b'[{"relpath": "a", "md5": "../../x"}]',
+        b"[" * 100_000,
+        b'[{"relpath": "a", "md5": "0cc175b9c0f1b6a831c399e269772661"}]' + b" " * 5_000_000,
+    ],
+    ids=["cut", "up", "no hash", "deep", "long"],
+)
+def test_a_folder_whose_list_is_not_one_has_a_page(
+    repo: Path, tmp_path: Path, listing: bytes
+) -> None:
+    key = manifest_md5(listing)
+    place = object_path(open_repository().data_store, key)
+    place.parent.mkdir(parents=True)
+    place.write_bytes(listing)
+    pointer = Pointer(path="model", md5=key, size=9, files=1, stored="dvc")
+    (run_id,) = add_runs(repo, make_run(outputs=[pointer]))
+    make(tmp_path / "out")
+    page = (tmp_path / "out" / "runs" / f"{run_id}.html").read_text("utf-8")
+    assert f"mlgit artifacts get {run_id[:10]} model" in page and 'class="list files"' not in page
 
 
 def test_a_missing_artifact_says_how_to_fetch_it(repo: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Artifacts as a page shows them: pictures, charts, texts and tables; and what it takes along.
+"""Artifacts as a page shows them: pictures, charts, texts, tables, folders; what it takes along.
 
 A file of the site has a suffix that we chose after looking at its bytes, so that no host
 serves a writer's HTML or SVG as something that runs.
@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from mlgit.data.hashing import Member
 from mlgit.records import Pointer
 from mlgit.site import foreign, urls
 from mlgit.site.whole import Source, Whole
@@ -23,6 +24,7 @@ from mlgit.site.whole import Source, Whole
 TEXT_SHOWN = 8 * 1024  # characters of a text on the page; the whole is a file beside it
 LINES_SHOWN = 120
 ROWS_SHOWN, COLUMNS_SHOWN = 20, 30
+FILES_SHOWN = 200  # of a folder
 CHART = ".vl.json"
 SVG_LIMIT = 256 * 1024  # bytes of a drawing inside the page
 _IMAGES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif"}
@@ -31,7 +33,7 @@ _IMAGES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif"}
 class Preview(NamedTuple):
     pointer: Pointer
     form: str
-    """ "image", "drawing", "text", "table" or ""."""
+    """ "image", "drawing", "text", "table", "folder" or ""."""
     url: str | None
     """Where its bytes lie on the site, or of a drawing the bytes themselves."""
     text: str
@@ -46,15 +48,18 @@ class Preview(NamedTuple):
     """A specification for Vega-Lite, in JSON, that does no harm."""
     refused: str = ""
     """Why a chart is not drawn."""
+    files: tuple[tuple[Member, int | None], ...] = ()
+    """The first files of a folder with their bytes, None where they are not on this machine."""
 
 
 def preview(source: Source, whole: Whole, pointer: Pointer) -> Preview:
     """Looks at an artifact of a run."""
-    content = source.content(whole, pointer)
     empty = Preview(pointer, "", None, "", [], "", None, False)
+    if (pointer.md5 or "").endswith(".dir"):
+        return _as_folder(empty, source)
+    content = source.content(whole, pointer)
     if content is None:
-        is_file = pointer.stored is not None and not (pointer.md5 or "").endswith(".dir")
-        return empty._replace(missing=is_file)
+        return empty._replace(missing=pointer.stored is not None)
     kind = _image(content)
     if kind:
         url = urls.file(pointer.md5 or "", kind)
@@ -74,6 +79,15 @@ def preview(source: Source, whole: Whole, pointer: Pointer) -> Preview:
         shown = _as_text(shown, _indented(text))
         return _as_chart(shown, content) if pointer.path.endswith(CHART) else shown
     return _as_text(shown, text)
+
+
+def _as_folder(empty: Preview, source: Source) -> Preview:
+    members = source.folder(empty.pointer)
+    if members is None:
+        return empty
+    files = tuple((file, source.size(file.md5)) for file in members[:FILES_SHOWN])
+    more = f"the first {len(files)} of {len(members):,} files" if len(members) > len(files) else ""
+    return empty._replace(form="folder", files=files, more=more)
 
 
 def _image(content: bytes) -> str | None:

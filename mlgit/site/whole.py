@@ -206,6 +206,24 @@ class Source:
                 return content
         return None
 
+    def folder(self, pointer: Pointer) -> list[Member] | None:
+        """Returns the files of a folder that a run made; None if a page is not to list them.
+
+        That is where the list is not on this machine, is damaged, or is as long as no page.
+        """
+        if not self._artifacts or not pointer.md5:
+            return None
+        if (self.size(pointer.md5) or 0) > CONTENT_LIMIT:
+            return None
+        return self.members(pointer.md5)
+
+    def size(self, md5: str) -> int | None:
+        """Returns the bytes of an object of the data store; None if it is not here."""
+        try:
+            return store.object_path(self._ledger.repository.data_store, md5).stat().st_size
+        except OSError:
+            return None
+
 
 def _redacted(whole: Whole, redactor: Redactor) -> Whole:
     """Returns a run without what the rules name; its environment has met them already."""

@@ -106,21 +106,23 @@
       cells: new Map([...row.querySelectorAll("[data-cell]")].map((cell) =>
         [cell.dataset.cell, { cell, content: [...cell.childNodes] }])),
     }));
+    const drawn = [...document.querySelectorAll(".timelines article")];
 
     function restore() {
       for (const { row, cells: shown } of rows) {
         row.hidden = false;
         for (const { cell, content } of shown.values()) cell.replaceChildren(...content);
       }
+      for (const each of drawn) each.hidden = false;
       told.hidden = true;
       lead.hidden = false;
       hideEmpty();
     }
 
-    /** Hides a list in which no model was there yet. */
+    /** Hides a list or timelines among which no model was there yet. */
     function hideEmpty() {
-      for (const section of document.querySelectorAll(".models-list")) {
-        section.hidden = !section.querySelector("tr[data-model]:not([hidden])");
+      for (const section of document.querySelectorAll(".models-list, .timelines")) {
+        section.hidden = !section.querySelector("tr[data-model]:not([hidden]), article:not([hidden])");
       }
     }
 
@@ -135,11 +137,13 @@
       const { models, people } = await mlgit.load(form.dataset.src, form.dataset.name);
       if (input.value !== date) return; // another was picked meanwhile
       const moment = `${date}T23:59:59.999999Z`;
-      const byName = new Map(models.map((model) => [model.name, model]));
+      const states = new Map(models.map((model) => [model.name, fold(model, moment)]));
       let there = 0;
+      for (const each of drawn) {
+        each.hidden = !states.get(each.querySelector("[data-model]").dataset.model);
+      }
       for (const { row, cells: shown } of rows) {
-        const model = byName.get(row.dataset.model);
-        const state = model ? fold(model, moment) : null;
+        const state = states.get(row.dataset.model) ?? null;
         row.hidden = state === null;
         if (state === null) continue;
         there += 1;
@@ -170,23 +174,28 @@
     follow();
   }
 
-  /** Draws a line at a day's end through each timeline that it lies in; none for "". */
+  /** Covers what came after a day's end in each timeline, behind a line; nothing for "". */
   function draw(date) {
-    for (const line of document.querySelectorAll("line.as-of-line")) line.remove();
+    for (const each of document.querySelectorAll(".as-of-line, svg.lane .later")) each.remove();
     if (!date) return;
     for (const figure of document.querySelectorAll("figure.timeline")) {
       const [begin, end] = [figure.dataset.begin, figure.dataset.end].map(Date.parse);
       const part = (Date.parse(`${date}T23:59:59.999Z`) - begin) / (end - begin);
       if (!(part >= 0 && part <= 1)) continue;
+      const x = `${100 * part}%`;
       for (const lane of figure.querySelectorAll("svg.lane:not(.axis)")) {
-        const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
-        const x = `${100 * part}%`;
-        for (const [name, value] of Object.entries({ class: "as-of-line", x1: x, x2: x, y1: "0", y2: "100%" })) {
-          line.setAttribute(name, value);
-        }
-        lane.append(line);
+        lane.append(
+          shape("rect", { class: "later", x, y: "0", width: `${101 - 100 * part}%`, height: "100%" }),
+          shape("line", { class: "as-of-line", x1: x, x2: x, y1: "0", y2: "100%" }),
+        );
       }
     }
+  }
+
+  function shape(tag, attributes) {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    return element;
   }
 
   document.addEventListener("DOMContentLoaded", () => {

@@ -451,12 +451,21 @@ def test_as_of_in_the_page(out: Path, browser: Any) -> None:
         )
         assert "staging v2" in " ".join(fare.inner_text().split())
         assert page.locator("line.as-of-line").count() > 0
+        # Of what came later, the timelines show nothing.
+        assert page.locator(".timelines article:visible h3").all_inner_texts() == ["fare"]
+        lane = page.locator('svg.lane[aria-label^="production:"]')
+        edge = lane.locator(".as-of-line").bounding_box()["x"]
+        cover = lane.locator(".later").bounding_box()
+        later = lane.locator(".span").nth(1).bounding_box()
+        assert edge < later["x"] and cover["x"] == pytest.approx(edge, abs=2)
+        assert later["x"] + later["width"] <= cover["x"] + cover["width"]
         # What the page says is what the command says.
         told = json_of("show", "fare", "--as-of", "2026-11-11")
         held = {v["stage"]: v["short"] for v in told["versions"] if v["stage"]}
         assert held == {"production": "v1", "staging": "v2"}
         page.get_by_label("As of").fill("2026-11-01")
         page.get_by_text("there was no model yet").wait_for()
+        assert page.locator(".timelines").is_hidden()
         page.get_by_role("button", name="Now").click()
         assert rows.all_inner_texts() == now
         assert "#" not in page.url and page.locator("line.as-of-line").count() == 0
@@ -626,8 +635,46 @@ def test_a_timeline_of_any_length_has_a_few_dates(days: float) -> None:
     )
     (model,) = fold([first, last], {}).models.values()
     drawn = svg_timeline.timeline(model)
-    assert drawn is not None and drawn.axis.count("<text") <= 6
+    assert drawn is not None and 2 <= drawn.axis.count("<text") <= 6
     assert drawn.begin < first.time <= last.time < drawn.end
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "within", "ticks", "words"),
+    [
+        (
+            "2026-11-12T09:30:12.000000Z", "2026-11-12T10:00:00.000000Z", "2026-11-12 UTC",
+            ["09:40", "09:50", "10:00"], "since 2026-11-12 10:00",
+        ),
+        (
+            "2026-11-12T09:30:12.000000Z", "2026-11-12T09:30:41.000000Z", "2026-11-12 UTC",
+            ["09:30:20", "09:30:40", "09:31:00"], "since 2026-11-12 09:30:41",
+        ),
+        (
+            "2026-11-12T20:00:00.000000Z", "2026-11-13T08:30:00.000000Z", "2026-11-12 UTC",
+            ["21:00", "11-13", "03:00", "06:00"], "since 2026-11-13 08:30",
+        ),
+        (
+            "2026-11-10T09:00:00.000000Z", "2026-11-13T09:00:00.000000Z", "2026",
+            ["11-11", "11-12", "11-13"], "since 2026-11-13",
+        ),
+        (
+            "0001-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z", "",
+            ["2000", "4000", "6000", "8000"], "since 9999-12-31",
+        ),
+    ],
+    ids=["half an hour", "half a minute", "overnight", "days", "all of time"],
+)  # fmt: skip
+def test_a_timeline_says_when_as_exactly_as_needed(
+    begin: str, end: str, within: str, ticks: list[str], words: str
+) -> None:
+    first = told("register", "v1.0.0", "", None, 0, 1, None)._replace(time=begin)
+    last = told("assign", "", "production", 1, 0, 1, None)._replace(time=end)
+    (model,) = fold([first, last], {}).models.values()
+    drawn = svg_timeline.timeline(model)
+    assert drawn is not None and drawn.within == within
+    assert re.findall(r"<text[^>]*>([^<]+)<", drawn.axis) == ticks
+    assert f'aria-label="production: v1 {words}"' in drawn.lanes[1].picture
 
 
 # --- looks -----------------------------------------------------------------------------------

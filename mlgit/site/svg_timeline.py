@@ -1,14 +1,14 @@
 """A timeline of stages as a static picture: one lane a stage, one bar a version.
 
 Places are in per cent and sizes in pixels, so that a lane is as wide as the page lets it
-be while its words keep their size. Time ends with the last event, not today: the same
+be while its words keep their size. Time ends soon after the last event, not today: the same
 ledger gives the same picture. A bar that reaches the right edge is of what still holds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, time, timedelta, timezone
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -24,7 +24,8 @@ BARS = 200  # of a lane
 COLOURS = 10  # as the stylesheet has them
 HEIGHT = 24  # of a row, in pixels
 _TICKS = 5
-_EDGE = 4.0  # per cent of the width after the last event, for what holds on
+_BEFORE, _AFTER = 0.03, 0.08  # of the length: room for a dot, and for the name of what holds on
+_SHORTEST = timedelta(minutes=1)
 _FIRST = ("production", "staging")
 _LAST = ("archived",)
 
@@ -39,6 +40,8 @@ class Lane(NamedTuple):
 class Timeline(NamedTuple):
     lanes: list[Lane]
     axis: Markup
+    within: str
+    """What the words of the axis leave out: the year, or the day on which it begins, in UTC."""
     begin: str
     """As a stored time: what the left edge is, and `end` the right one."""
     end: str
@@ -50,9 +53,19 @@ class _Scale(NamedTuple):
     begin: datetime
     end: datetime
 
+    @property
+    def length(self) -> timedelta:
+        return self.end - self.begin
+
     def at(self, moment: datetime) -> float:
         """Returns how far to the right a moment is, in per cent."""
-        return 100 * ((moment - self.begin) / (self.end - self.begin))
+        return 100 * ((moment - self.begin) / self.length)
+
+    def said(self, stamp: str) -> str:
+        """Returns a stored time as exactly as this much time asks for."""
+        if self.length >= timedelta(days=2):
+            return stamp[:10]
+        return stamp[: 16 if self.length >= timedelta(minutes=10) else 19].replace("T", " ")
 
 
 def timeline(model: Model) -> Timeline | None:
@@ -72,7 +85,8 @@ def timeline(model: Model) -> Timeline | None:
         picture = _lane(label, mine[-BARS:], scale, colours, short)
         lanes.append(Lane(label, "stage" if is_stage else "alias", picture))
     begin, end = (f"{edge.isoformat(timespec='microseconds')[:26]}Z" for edge in scale)
-    return Timeline(lanes, _axis(scale), begin, end, max(0, len(labels) - LANES))
+    left_out = max(0, len(labels) - LANES)
+    return Timeline(lanes, _axis(scale), _ticks(scale).within, begin, end, left_out)
 
 
 def _rank(span: Span) -> int:
@@ -89,11 +103,11 @@ def _moment(stamp: str) -> datetime:
 
 def _scale(moments: Sequence[datetime]) -> _Scale:
     first, last = min(moments), max(moments)
-    length = max(last - first, timedelta(hours=1))
-    edge = length * (_EDGE / 100)
-    begin = max(first - edge, _moment("0001-01-01T00:00:00.000000Z"))
-    end = min(last + edge, _moment("9999-12-31T23:59:59.999999Z"))
-    return _Scale(begin, end if end > begin else begin + timedelta(seconds=1))
+    length = max(last - first, _SHORTEST)
+    # Up to where dates can be counted, and no further.
+    before = min(length * _BEFORE, first - _moment("0001-01-01T00:00:00.000000Z"))
+    after = min(length * (1 + _AFTER), _moment("9999-12-31T23:59:59.999999Z") - first)
+    return _Scale(first - before, first + after)
 
 
 def _lane(
@@ -113,7 +127,7 @@ def _lane(
         row = next((n for n, end in enumerate(rows) if end <= left), min(len(rows), most - 1))
         rows[row : row + 1] = [right]
         top = row * HEIGHT + 2
-        said = _said(span, short)
+        said = _said(span, short, scale)
         bars.append(
             Markup(
                 '<svg class="span v{}{}" x="{:.2f}%" y="{}" width="{:.2f}%" height="{}">'
@@ -127,7 +141,7 @@ def _lane(
                 f"{_name(label)}: {said}", short[span.version],
             )
         )  # fmt: skip
-    told = "; ".join(_said(span, short) for span in mine[-8:])
+    told = "; ".join(_said(span, short, scale) for span in mine[-8:])
     more = f"{len(mine) - 8} before, then " if len(mine) > 8 else ""
     return _lane_of(scale, len(rows), f"{_name(label)}: {more}{told}", bars)
 
@@ -142,9 +156,9 @@ def _name(label: str) -> str:
     return cut(str(harmless(label)), 60)
 
 
-def _said(span: Span, short: dict[str, str]) -> str:
-    since = span.since.time[:10]
-    until = f"from {since} to {span.until.time[:10]}" if span.until else f"since {since}"
+def _said(span: Span, short: dict[str, str], scale: _Scale) -> str:
+    since = scale.said(span.since.time)
+    until = f"from {since} to {scale.said(span.until.time)}" if span.until else f"since {since}"
     return f"{short[span.version]} {until}"
 
 
@@ -153,69 +167,87 @@ def _registered(model: Model, scale: _Scale, colours: dict[str, int]) -> Markup:
     free = -1.0  # from where on there is room for words
     for version in sorted(model.versions, key=lambda version: version.time)[-BARS:]:
         x = scale.at(_moment(version.time))
-        text = Markup("")
+        words, text = f"{version.short} {scale.said(version.time)}", Markup("")
         if x >= free:
             text = Markup('<text x="{:.2f}%" dx="8" y="16.5">{}</text>').format(x, version.short)
             free = x + 6 + len(version.short)
         dots.append(
             Markup(
                 '<g class="v{}"><title>{}</title><circle cx="{:.2f}%" cy="12" r="4"/>{}</g>'
-            ).format(colours[version.version], f"{version.short} {version.time[:10]}", x, text)
+            ).format(colours[version.version], words, x, text)
         )
-    told = ", ".join(f"{v.short} {v.time[:10]}" for v in model.versions[:8])
+    told = ", ".join(f"{v.short} {scale.said(v.time)}" for v in model.versions[:8])
     return _lane_of(scale, 1, f"registered: {told}", dots)
 
 
 # --- the axis --------------------------------------------------------------------------------
 
 
+class _Ticks(NamedTuple):
+    """Round moments, not more than fit, and what to call them."""
+
+    within: str
+    moments: list[tuple[datetime, str]]
+
+
+_CLOCK = [
+    *(timedelta(seconds=step) for step in (10, 20, 30)),
+    *(timedelta(minutes=step) for step in (1, 2, 5, 10, 15, 30)),
+    *(timedelta(hours=step) for step in (1, 3, 6, 12)),
+]
+_DAYS = [timedelta(days=step) for step in (1, 2, 7, 14)]
+
+
 def _grid(scale: _Scale) -> Markup:
     return Markup("").join(
         Markup('<line x1="{0:.2f}%" x2="{0:.2f}%" y1="0" y2="100%"/>').format(scale.at(moment))
-        for moment, _ in _ticks(scale)
+        for moment, _ in _ticks(scale).moments
     )
 
 
 def _axis(scale: _Scale) -> Markup:
     words = [
         Markup('<text x="{:.2f}%" y="12">{}</text>').format(x, text)
-        for moment, text in _ticks(scale)
-        if 4 <= (x := scale.at(moment)) <= 94
+        for moment, text in _ticks(scale).moments
+        if 3 <= (x := scale.at(moment)) <= 96
     ]
     return Markup('<svg class="lane axis" height="16" aria-hidden="true">{}</svg>').format(
         Markup("").join(words)
     )
 
 
-def _ticks(scale: _Scale) -> list[tuple[datetime, str]]:
-    """Returns round moments, not more than fit, and what to call them."""
-    length = scale.end - scale.begin
-    for hours in (1, 3, 6, 12):
-        if length <= timedelta(hours=hours) * (_TICKS + 1):
-            moments = _hours(scale, hours)
-            return [(moment, moment.strftime("%m-%d %H:%M")) for moment in moments]
-    for days in (1, 2, 7, 14):
-        if length <= timedelta(days=days) * (_TICKS + 1):
-            return [
-                (moment, moment.strftime("%Y-%m-%d")[5:]) for moment in _hours(scale, 24 * days)
-            ]
-    for months in (1, 2, 3, 6, 12, 24, 60, 120, 1200, 12000):
-        if length > timedelta(days=31 * months) * (_TICKS + 2):
+def _ticks(scale: _Scale) -> _Ticks:
+    for step in _CLOCK:
+        if scale.length <= step * (_TICKS + 1):
+            moments = _every(scale, step)
+            clock = "%H:%M:%S" if step < timedelta(minutes=1) else "%H:%M"
+            # Midnight is where another day begins: the reader is told which.
+            forms = ["%m-%d" if each.time() == time() else clock for each in moments]
+            told = [(each, f"{each:{form}}") for each, form in zip(moments, forms, strict=True)]
+            return _Ticks(f"{scale.begin:%Y-%m-%d} UTC", told)
+    for step in _DAYS:
+        if scale.length <= step * (_TICKS + 1):
+            moments = _every(scale, step)
+            return _Ticks(f"{scale.begin:%Y}", [(each, f"{each:%m-%d}") for each in moments])
+    for months in (1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200, 2400, 6000, 12000, 24000):
+        if scale.length > timedelta(days=31 * months) * (_TICKS + 2):
             continue
         found = list(_months(scale, months))
         if len(found) <= _TICKS + 1:
             yearly = months >= 12
-            return [
-                (m, f"{m.year:04d}" if yearly else f"{m.year:04d}-{m.month:02d}") for m in found
-            ]
-    return []
+            return _Ticks(
+                "",
+                [(m, f"{m.year:04d}" if yearly else f"{m.year:04d}-{m.month:02d}") for m in found],
+            )
+    return _Ticks("", [])
 
 
-def _hours(scale: _Scale, step: int) -> Iterable[datetime]:
+def _every(scale: _Scale, step: timedelta) -> list[datetime]:
+    """Returns the moments of a scale that are so many steps after its first midnight."""
     midnight = scale.begin.replace(hour=0, minute=0, second=0, microsecond=0)
-    last = (scale.end - midnight) // timedelta(hours=step)
-    every = (midnight + timedelta(hours=step * number) for number in range(last + 1))
-    return [moment for moment in every if moment >= scale.begin]
+    first = -((midnight - scale.begin) // step)
+    last = (scale.end - midnight) // step
+    return [midnight + step * number for number in range(first, last + 1)]
 
 
 def _months(scale: _Scale, step: int) -> Iterator[datetime]:

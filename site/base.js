@@ -65,6 +65,7 @@
   function decode(cell) {
     if (!Array.isArray(cell)) return cell;
     switch (cell[0]) {
+      case undefined: return null;
       case "n": return NaN;
       case "+": return Infinity;
       case "-": return -Infinity;

@@ -22,6 +22,13 @@
     return column.v[position] === null ? null : cells; // the same of every run
   }
 
+  /** Tells whether a run's value is null itself, which counts as none, but is shown. */
+  function isNull(column, position) {
+    if (column.d) return column.i[position] === -2;
+    const cell = column.v[position];
+    return Array.isArray(cell) && cell.length === 0;
+  }
+
   const decoded = new WeakMap(); // by column, then by part
 
   /** Returns the values of all runs by position. */
@@ -57,12 +64,20 @@
     return mlgit.cut(mlgit.whole(found));
   }
 
+  /** Returns the text of a run's cell; see `value`. */
+  function told(column, position, part) {
+    return isNull(column, position) ? "null" : text(column, value(column, position, part));
+  }
+
   const isRight = (column) => column.number || isTime(column);
 
-  /** Returns the cell of a value. */
-  function cell(column, found) {
-    const shown = text(column, found);
-    if (found === null) return make("td", { class: column.number ? "absent n" : "absent" }, shown);
+  /** Returns a run's cell; see `value`. */
+  function cell(column, position, part) {
+    const found = value(column, position, part);
+    const shown = told(column, position, part);
+    if (found === null) {
+      return make("td", { class: (isNull(column, position) ? "null" : "absent") + (column.number ? " n" : "") }, shown);
+    }
     if (isTime(column)) {
       const time = make("time", { datetime: found, title: mlgit.exact(new Date(found), found) }, shown);
       return make("td", { class: "n" }, time);
@@ -107,8 +122,8 @@
       const mean = isSpan ? mlgit.span(found.mean) : mlgit.number(found.mean, 4);
       return [mean, found.low === found.high ? "" : `${text(column, found.low)} to ${text(column, found.high)}`];
     }
-    const first = text(column, value(column, positions[0], part));
-    const isSame = positions.every((position) => text(column, value(column, position, part)) === first);
+    const first = told(column, positions[0], part);
+    const isSame = positions.every((position) => told(column, position, part) === first);
     return isSame ? [first, ""] : ["", ""];
   }
 
@@ -184,7 +199,7 @@
   /** Returns runs as CSV, by RFC 4180 but with bare newlines; `fields` are columns with a part. */
   function csv(fields, positions) {
     const rows = positions.map((position) =>
-      fields.map(({ column, part }) => plain(value(column, position, part))));
+      fields.map(({ column, part }) => (isNull(column, position) ? "null" : plain(value(column, position, part)))));
     const heads = fields.map(({ column, part }) => mlgit.query.spelled({ ...column, part }));
     return [heads, ...rows].map((row) => `${row.map(escaped).join(",")}\n`).join("");
   }
@@ -196,5 +211,5 @@
 
   const escaped = (field) => (/[",\r\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field);
 
-  mlgit.columns = { find, value, values, ofField, text, cell, isRight, summary, spread, colours, palette, csv };
+  mlgit.columns = { find, value, values, ofField, text, told, cell, isRight, summary, spread, colours, palette, csv };
 })();

@@ -339,7 +339,7 @@
         const { positions } = item;
         return place ? mlgit.columns.summary(column, positions, part) : [`▸  ${this.groupName(item)}`, counted(positions.length, "run")];
       }
-      return place ? [mlgit.columns.text(column, value(column, item, part))] : [this.groups ? `▸ ${this.label(item)}` : this.label(item)];
+      return place ? [mlgit.columns.told(column, item, part)] : [this.groups ? `▸ ${this.label(item)}` : this.label(item)];
     }
 
     prefix(column) {
@@ -417,7 +417,7 @@
       if (isOn) box.style.accentColor = this.colour(position);
       if (this.colourBy) tick.style.boxShadow = `inset 4px 0 ${this.colour(position)}`;
       const cells = this.columns.map(({ column, part }, column_) => {
-        if (column_) return mlgit.columns.cell(column, value(column, position, part));
+        if (column_) return mlgit.columns.cell(column, position, part);
         return make("th", { scope: "row", class: this.groups ? "inside" : null },
           make("a", { href: this.url(position), tabindex: -1, title: mlgit.harmless(value(this.names, position) || this.ids[position]) }, make("bdi", {}, label)));
       });

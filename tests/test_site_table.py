@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from conftest import add_runs, make_run
 from test_site_browser import ATTACKS, AXE
 
-from mlgit import records
+from mlgit import records, saved
 from mlgit.cli import cli
 from mlgit.ledger import Ledger
 from mlgit.query import Field
@@ -278,6 +278,82 @@ def test_colours_are_by_a_column(table: Table) -> None:
     assert table.told()["colours"] != before
 
 
+def cells(table: Table, head: str) -> list[str]:
+    """Returns the texts of a column."""
+    place = table.page.locator(".runs thead bdi").all_inner_texts().index(head)
+    found = table.page.locator(f".runs tbody tr:not(.space) > :nth-child({place + 2})")
+    return list(found.all_inner_texts())
+
+
+def test_null_is_told_from_what_is_absent(repo: Path, tmp_path: Path, browser: Any) -> None:
+    """It is shown as itself, but counts as absent, as in the terminal: in conditions and order."""
+    given: list[dict[str, Any]] = [
+        *({"text": "x", "most": 1}, {"text": None, "most": None}, {}, {"text": "null", "most": 3}),
+        *({"text": name} for name in "xxxyyy"),
+    ]
+    runs = [
+        make_run(DAY + number, experiment="taxi", name=f"run {number}", params=params)
+        for number, params in enumerate(given)
+    ]
+    add_runs(repo, *runs)
+    conditions = (
+        *("params.text", "params.text is null", "params.text = null", "params.text != x"),
+        *("params.text in (x, null)", "not params.most > 1", "params.text = 'null'"),
+    )
+    with Ledger() as ledger:
+        found = {
+            where: [run.name for run in saved.select(ledger, where, "params.most, name")]
+            for where in conditions
+        }
+    with visit(browser) as seen:
+        site = built(tmp_path / "site")
+        still = (site / "experiments" / "taxi.html").read_text("utf-8")
+        assert still.count('<td class="null">null</td>') == 1
+        assert still.count('<td class="null n">null</td>') == 1
+        table = Table(seen, site, "#sort=params.most,name")
+        assert cells(table, "text")[:4] == ["x", "null", "null", "-"]
+        assert cells(table, "most")[:4] == ["1", "3", "null", "-"]
+        of = table.page.locator("td.null")
+        assert of.count() == 2 and set(of.all_inner_texts()) == {"null"}
+        for where, names in found.items():
+            table.filter(where)
+            assert table.count() == f"{len(names)} of 10 runs"
+            assert table.names() == names, where
+        table.filter("")
+        table.page.get_by_role("button", name="View").click()
+        table.page.get_by_label("Group by").select_option(label="text")
+        groups = table.page.locator("tr.group th").all_inner_texts()
+        assert sorted(groups) == ["▸none 2 runs", "▸null 1 run", "▸x 4 runs", "▸y 3 runs"]
+        table.page.get_by_label("Group by").select_option(label="nothing")
+        table.page.keyboard.press("Escape")
+        table.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        for number in range(4):
+            table.page.get_by_role("checkbox", name=f"Select run {number}").click()
+        table.page.get_by_role("button", name="Copy as CSV").click()
+        table.page.get_by_text("Copied").wait_for()
+        copied = table.page.evaluate("navigator.clipboard.readText()")
+    rows = [[row[key] for key in ("params.text", "params.most")] for row in read_csv(copied)]
+    assert rows == [["x", "1"], ["null", "3"], ["null", "null"], ["", ""]]
+    whole = read_csv((site / "data/experiments/taxi.csv").read_text("utf-8"))
+    told = [[row["params.text"], row["params.most"]] for row in whole[-4:]]  # the oldest are last
+    assert sorted(told) == sorted(rows)
+    assert seen.complaints == []
+
+
+def test_null_takes_no_more_room_than_what_is_absent() -> None:
+    def size(nulls: frozenset[int], values: list[Any]) -> int:
+        column = tables.Column(Field("param", "p"), values, None, False, None, True, nulls)
+        return len(tables.data(tables.Table(list(range(40)), [column], [0], 0)))
+
+    for values in ([1.5, *[None] * 39], ["x"] * 20 + [None] * 20):
+        nulls = frozenset(place for place, value in enumerate(values) if value is None)
+        assert size(nulls, values) <= size(frozenset(), values)
+
+
+def read_csv(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
 # --- selection -------------------------------------------------------------------------------
 
 
@@ -293,7 +369,7 @@ def test_runs_are_selected_and_copied_as_csv(table: Table) -> None:
     table.page.get_by_role("button", name="Copy as CSV").click()
     table.page.get_by_text("Copied").wait_for()
     copied = table.page.evaluate("navigator.clipboard.readText()")
-    rows = list(csv.DictReader(io.StringIO(copied)))
+    rows = read_csv(copied)
     assert [row["name"] for row in rows] == ["run 27", "run 28", "run 29"]
     assert [row["metrics.rmse"] for row in rows] == ["7.5", "8.5", "9.5"]
     assert sorted(row["id"] for row in rows) == sorted(chosen)

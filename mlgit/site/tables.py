@@ -2,7 +2,8 @@
 
 The data is columnar. Values that JSON has no word for are lists of one or two: `["n"]` NaN,
 `["+"]` and `["-"]` infinity, `["i", "1180591620717411303424"]` an integer that a double cannot
-hold, `["j", "[1,2]"]` a list or object as the query language sees it.
+hold, `["j", "[1,2]"]` a list or object as the query language sees it. null is that a run has no
+value, `[]` that its value is null: the same to the query language, but not to the eye.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ class Column(NamedTuple):
     digits: int | None
     """Decimals that its cells show; None: as many as each needs for four digits."""
     varies: bool
+    nulls: frozenset[int] = frozenset()
+    """Of a param the places of the runs that have it, but as None."""
 
     @property
     def heading(self) -> str:
@@ -78,11 +81,8 @@ def column(site: Site, rows: Sequence[int], field: Field) -> Column:
     """Returns one column, of a metric the part that the field names."""
     if field.kind == "attribute":
         return _attribute(site, rows, field.key)
-    found = {
-        place: each
-        for place, row in enumerate(rows)
-        if (each := value(site, row, field)) is not None
-    }
+    every = site.table.values.get((field.kind, field.key), {})
+    found = {place: value(site, row, field) for place, row in enumerate(rows) if row in every}
     made = _column(field.kind if field.kind != "metric" else "param", field.key, found, len(rows))
     return made._replace(field=field)
 
@@ -133,7 +133,8 @@ def _column(kind: str, key: str, found: dict[int, Any], count: int) -> Column:
     is_number = bool(numbers) and len(numbers) * 2 >= len(found)
     field = Field(kind, key, "last" if kind == "metric" else "")
     digits = decimals(numbers) if is_number else None
-    return Column(field, values, parts, is_number, digits, _varies(values))
+    nulls = frozenset(place for place, value in found.items() if value is None)
+    return Column(field, values, parts, is_number, digits, _varies(values), nulls)
 
 
 def _varies(values: Sequence[Any]) -> bool:
@@ -211,7 +212,8 @@ def _is_object(column: Column) -> bool:
 def data(table: Table) -> bytes:
     """Returns the table as JSON.
 
-    A column has its values in "v", or its distinct texts in "d" and the place of each in "i".
+    A column has its values in "v", or its distinct texts in "d" and the place of each in "i":
+    -1 where a run has none, -2 where it is null.
     """
     columns = [
         {
@@ -229,7 +231,9 @@ def data(table: Table) -> bytes:
 
 
 def _packed(column: Column) -> dict[str, Any]:
-    values = [encode(value) for value in column.values]
+    values = [
+        [] if place in column.nulls else encode(value) for place, value in enumerate(column.values)
+    ]
     if column.parts is None:
         return _by_dictionary(values)
     packed: dict[str, Any] = {"v": values}
@@ -247,14 +251,15 @@ def _by_dictionary(values: list[Any]) -> dict[str, Any]:
     if not any(type(value) is str for value in values):
         return {"v": values}
     places: dict[str, int] = {}
+    found = []
     for value in values:
-        if value is not None and type(value) is not str:
+        if value is None or value == []:
+            found.append(-1 if value is None else -2)
+        elif type(value) is not str or len(places) * 2 > len(values):
             return {"v": values}
-        if value is not None:
-            places.setdefault(value, len(places))
-            if len(places) * 2 > len(values):
-                return {"v": values}
-    return {"d": list(places), "i": [-1 if value is None else places[value] for value in values]}
+        else:
+            found.append(places.setdefault(value, len(places)))
+    return {"d": list(places), "i": found}
 
 
 def encode(value: Any) -> Any:
@@ -275,11 +280,17 @@ def encode(value: Any) -> Any:
 
 
 def as_csv(table: Table) -> bytes:
-    """Returns all columns as CSV, by RFC 4180 but with bare newlines; metrics by last value."""
+    """Returns all columns as CSV, by RFC 4180 but with bare newlines; metrics by last value.
+
+    What a run does not have is an empty field, a param that is None is `null`.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(str(column.field) for column in table.columns)
-    columns = [[_plain(value) for value in column.values] for column in table.columns]
+    columns = [
+        ["null" if place in of.nulls else _plain(value) for place, value in enumerate(of.values)]
+        for of in table.columns
+    ]
     writer.writerows(zip(*columns, strict=True))
     return buffer.getvalue().encode(errors="replace")
 

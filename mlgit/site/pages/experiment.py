@@ -87,18 +87,9 @@ def _context(
     }
 
 
-class StaticRow(NamedTuple):
-    link: common.RunLink
-    cells: list[Any]
-
-
-def static_rows(site: Site, table: tables.Table) -> list[StaticRow]:
-    """Returns the first rows as the page has them without JavaScript."""
-    columns = [table.columns[place] for place in table.shown]
-    return [
-        StaticRow(common.link(site, row), [column.values[place] for column in columns])
-        for place, row in enumerate(table.rows[:STATIC_ROWS])
-    ]
+def static_rows(site: Site, table: tables.Table) -> list[common.RunLink]:
+    """Returns the runs of the first rows, which the page has without JavaScript."""
+    return [common.link(site, row) for row in table.rows[:STATIC_ROWS]]
 
 
 def _leaders(table: tables.Table, ranked: Sequence[ranking.Ranked]) -> list[Leader]:

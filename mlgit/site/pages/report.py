@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from markupsafe import Markup
@@ -39,11 +39,6 @@ def _answered(site: Site, text: str) -> Answer | str:
         return error.message.partition("\n")[0]
 
 
-class _Row(NamedTuple):
-    link: common.RunLink
-    cells: list[Any]
-
-
 def _files(site: Site, report: Report) -> Iterator[tuple[str, bytes]]:
     url = urls.report(report.path)
     charts: list[dict[str, Any]] = []
@@ -55,17 +50,13 @@ def _files(site: Site, report: Report) -> Iterator[tuple[str, bytes]]:
         chart = _chart(site, found)
         if chart:
             charts.append(chart)
-        rows = [
-            _Row(common.link(site, row), [column.values[place] for column in found.columns])
-            for place, row in enumerate(found.rows)
-        ]
         return render.part(
             "report_block.html",
             url,
             problem=None,
             title=found.title,
             columns=found.columns,
-            rows=rows,
+            rows=[common.link(site, row) for row in found.rows],
             kind=found.kind,
             chart=len(charts) - 1 if chart else None,
         )

@@ -99,6 +99,9 @@ def test_budget(showcase: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     out = tmp_path / "out"
     told = document("build", "--out", out)
     files = content(out)
+    assert files.pop(".gitignore") == b"*\n"  # no part of the site: it is not published
+    assert document("check", "--out", out)["files"] == len(files)
+    assert sum(part["files"] for part in told["kinds"].values()) == len(files)
     assert told["files"] == len(files) and told["bytes"] == sum(map(len, files.values()))
     assert sum(part["bytes"] for part in told["kinds"].values()) == told["bytes"]
     artifacts = [len(data) for url, data in files.items() if url.startswith("files/")]

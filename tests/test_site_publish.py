@@ -77,6 +77,7 @@ def test_twice(showcase: Path, remote: Path, tmp_path: Path) -> None:
     assert told["sent"] and refs(remote) == there | {PAGES: told["commit"]}
     assert git("rev-list", "--count", "gh-pages", cwd=remote) == "1\n"
     files = published(remote, tmp_path / "first")
+    assert told["files"] == len(files) and told["bytes"] == sum(map(len, files.values()))
     assert ".nojekyll" in files and MANIFEST in files and ".gitignore" not in files
     assert check_links(tmp_path / "first") > 150
     done = CliRunner().invoke(cli, ["site", "check", "--out", str(tmp_path / "first")])
@@ -271,6 +272,16 @@ def test_nobody_to_ask(showcase: Path, remote: Path) -> None:
     assert "nobody is here to ask" in said and "Hint: --yes agrees" in said
     assert "Pages are public even if their repository is private" in said
     assert refs(remote) == before
+
+
+def test_scripts_are_told_that_pages_are_public(showcase: Path, remote: Path) -> None:
+    for more in ("--dry-run", "--yes"):
+        done = CliRunner().invoke(cli, ["site", "publish", "--json", "--yes", more])
+        assert done.exit_code == 0, done.output
+        assert "Pages are public even if their repository is private" in done.stderr
+        (told,) = json.loads(done.stdout)["mlgit.site.publish/v1"]["notes"]
+        assert told.startswith("Pages are public even if their repository is private")
+        assert "\n" not in told
 
 
 @pytest.mark.parametrize("answer", ["n", "y"])

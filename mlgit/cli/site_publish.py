@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = 2  # of what is taken out, of each kind
 _PUBLIC = (
-    "Pages are public even if their repository is private, unless your host keeps them back\n"
+    "Pages are public even if their repository is private, unless your host keeps them back "
     "(GitHub: only with Enterprise)."
 )
 
@@ -112,6 +112,8 @@ def _publish(
         commit = plan.there.commit
         if not as_json or not yes:
             _tell(plan)
+        if not plan.is_there:
+            click.echo(_PUBLIC, err=True)
         is_sent = not plan.is_there and not dry_run
         if is_sent:
             _ask(ctx, yes, "Publish?", "Nothing was sent.")
@@ -147,8 +149,6 @@ def _tell(plan: Plan) -> None:
             "--no-artifacts leaves them out",
             err=True,
         )
-    if not plan.is_there:
-        click.echo(_PUBLIC, err=True)
 
 
 def _shown(kind: str, texts: dict[str, int]) -> str:
@@ -181,6 +181,7 @@ def _document(plan: Plan, commit: str | None, is_sent: bool) -> dict[str, Any]:
         "redacted": plan.redacted,
         "found": {kind: dict(sorted(texts.items())) for kind, texts in sorted(found.items())},
         "pictures": dict(sorted(pictures.items())),
+        "notes": [_PUBLIC],
         "files": plan.size.files,
         "bytes": plan.size.bytes,
         **budget_document(plan.size),

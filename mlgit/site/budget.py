@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from mlgit.site.write import IGNORE
+
 LIMIT = 10**9  # bytes that GitHub Pages publishes of one site: docs.github.com, "Pages limits"
 WARN_AT = 0.8
 
@@ -30,12 +32,15 @@ class Budget(NamedTuple):
 
 
 def measure(site: Path) -> Budget:
-    """Returns what the files of a site add up to."""
+    """Returns what the files of a site add up to; what keeps git from it is none of them."""
     found: dict[str, Part] = {}
     for folder, _, names in os.walk(site):
         below = os.path.relpath(folder, site)
         for name in names:
-            kind = _kind(name if below == "." else f"{below}/{name}")
+            url = name if below == "." else f"{below}/{name}"
+            if url == IGNORE:
+                continue
+            kind = _kind(url)
             part = found.get(kind, Part(0, 0))
             size = os.lstat(os.path.join(folder, name)).st_size
             found[kind] = Part(part.files + 1, part.bytes + size)

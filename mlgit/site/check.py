@@ -18,7 +18,7 @@ from mlgit.site.choice import Choice
 from mlgit.site.redact import Rules
 from mlgit.site.write import MANIFEST, Made
 
-_NOT_OURS = (".git", ".gitignore")  # of a checkout of a published site
+_NOT_OURS = (".git", write.IGNORE)  # of a checkout of a published site
 
 
 class Difference(NamedTuple):

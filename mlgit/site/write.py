@@ -199,9 +199,9 @@ def _fill(
         if progress:
             progress(done, len(units))
     files.write(".nojekyll", b"")  # GitHub Pages would leave out what begins with "_"
-    files.write(IGNORE, b"*\n")
     listing = {unit.name: (unit.key, urls[unit.name]) for unit in units}
     files.write(MANIFEST, _manifest(listing, made))
+    (new / IGNORE).write_bytes(b"*\n")  # which is no part of the site
     return Written(files.count, files.bytes, len(units), len(changed))
 
 

@@ -7,18 +7,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from decimal import Decimal
 
 ABSENT = "-"
+
+
+_READ = 10**40
 
 
 def number(value: float, digits: int = 6) -> str:
     """Returns a number for people: six significant digits, and what is before the point.
 
+    An integer is shown whole, unless nobody would read it.
+
     >>> number(7.758715206809494), number(100.0), number(12345678.9), number(1e-7)
     ('7.75872', '100', '12345679', '1e-07')
+    >>> number(2**64), number(-(10**400))
+    ('18446744073709551616', '-1.00000e+400')
     """
     if isinstance(value, int):
-        return str(value)
+        return str(value) if abs(value) < _READ else f"{Decimal(value):.{digits - 1}e}"
     return f"{value:.0f}" if 10**digits <= abs(value) < 10**12 else f"{value:.{digits}g}"
 
 

@@ -5,7 +5,7 @@
 // the element, and returns a promise of {update(data), remove()}. `data` is what the kind takes, or
 // a function that returns it, or a promise of it, when it is needed; `label` is what a screen
 // reader says. The kinds are "foreign", a specification of Vega-Lite that others wrote and
-// mlgit/site/foreign.py has tamed; "curves" (curves.js); "scatter" and "parallel" (plots.js).
+// mlgit/site/foreign.py has tamed; "curves" (curves.js); "scatter", "parallel" and "histogram" (plots.js).
 //
 // A kind is {prepare, adapt, follows, opens, start}. prepare(data) returns {sets, shape, lines}: rows
 // by the name of their data set, what the specification depends on besides, and what is said of the

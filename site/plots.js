@@ -1,9 +1,12 @@
 // Runs by their values: as dots by two of them, or as lines across an axis for each. Values are
-// numbers or texts, null where a run has none; colours are those of CSS, or names as "--c3".
+// numbers or texts, null where a run has none; colours are those of CSS, or names as "--c3". Or how many
+// runs have which values, counted already.
 //
 //   scatter   {x, y, size, rows}: titles (of size null if there is none), and rows {run, label, colour,
 //             x, y, size}; a click on a dot opens its run
 //   parallel  {axes, rows}: titles, and rows {run, label, colour, values}, a value for each axis
+//   histogram {x, scale, rows}: a title, "linear", "log" or "text", and rows {label, runs, ends}: from
+//             where to where a bar reaches, null if it is that of one value
 "use strict";
 
 (() => {
@@ -170,6 +173,24 @@
     });
   }
 
+  function histogram({ x, scale, rows }) {
+    const bars = rows.map(({ label, runs, ends }, row) => ({ row, label, runs, low: ends?.[0], high: ends?.[1] }));
+    const lines = (value) => [[x, rows[Number(value)].label], ["runs", mlgit.integer(rows[Number(value)].runs)]];
+    return { sets: { rows: bars }, shape: { x, scale }, lines };
+  }
+
+  function shapeHistogram(spec, { x, scale }) {
+    const { encoding } = spec;
+    if (scale === "text") {
+      encoding.x = { field: "label", type: "nominal", sort: null, axis: { labelAngle: 0 }, scale: { padding: 0.25 } };
+      delete encoding.x2;
+    } else if (scale === "log") {
+      Object.assign(encoding.x.scale, { type: "log", zero: undefined });
+    }
+    encoding.x.title = x;
+  }
+
+  mlgit.charts.kinds.histogram = { prepare: histogram, adapt: shapeHistogram };
   mlgit.charts.kinds.scatter = { prepare: scatter, adapt: shapeScatter, opens: true };
   mlgit.charts.kinds.parallel = { prepare: parallel, start: brushing };
 })();

@@ -5,6 +5,7 @@ document.addEventListener("DOMContentLoaded", async () => {
   const report = document.querySelector(".report-text[data-src]");
   if (!report) return;
   const root = document.documentElement.dataset.root;
+  for (const runs of report.querySelectorAll("figure.answer details")) runs.open = false;
   const places = report.querySelectorAll("[data-report-chart]");
   const { charts } = await mlgit.load(report.dataset.src, report.dataset.name);
 
@@ -30,16 +31,18 @@ document.addEventListener("DOMContentLoaded", async () => {
     const found = mlgit.decode(value);
     return found instanceof mlgit.Json ? String(found) : found;
   };
+  const readable = (row) => ({
+    ...row,
+    ...(row.values && { values: row.values.map(decoded) }), // of parallel coordinates
+    ...(Object.hasOwn(row, "x") && { x: decoded(row.x), y: decoded(row.y) }), // of a dot
+  });
   for (const place of places) {
     const chart = charts[Number(place.dataset.reportChart)];
     const figure = place.closest("figure");
     place.hidden = false;
-    figure.querySelector("details").open = false;
     if (chart.kind === "curves" && !report.querySelector(".controls")) figure.before(mlgit.charts.controls());
     if (chart.kind === "curves") place.after(legend(chart.runs));
-    const rows = (chart.rows || []).map((row) => (chart.kind === "scatter"
-      ? { ...row, x: decoded(row.x), y: decoded(row.y) } : { ...row, values: row.values.map(decoded) }));
-    mlgit.charts.draw(place, chart.kind, chart.kind === "curves" ? () => points(chart) : { ...chart, rows },
-      { label: "A chart of runs" });
+    const data = chart.kind === "curves" ? () => points(chart) : { ...chart, rows: chart.rows.map(readable) };
+    mlgit.charts.draw(place, chart.kind, data, { label: "A chart of runs" });
   }
 });

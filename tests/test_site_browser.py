@@ -318,7 +318,7 @@ text = st.one_of(st.sampled_from(ATTACKS), st.text(max_size=40)).filter(
 key = text.map(lambda value: " ".join(value.split())[:100].strip()).filter(
     lambda value: value and value.isprintable()
 )
-number = st.one_of(st.floats(), st.integers(-(2**70), 2**70))
+number = st.one_of(st.floats(), st.integers(-(2**70), 2**70), st.integers(-(10**400), 10**400))
 hostile = st.fixed_dictionaries(
     {
         "experiment": key,
@@ -327,7 +327,7 @@ hostile = st.fixed_dictionaries(
         "error": text,
         "params": st.dictionaries(key, st.one_of(text, number, st.lists(text)), max_size=3),
         "tags": st.dictionaries(key, text, max_size=2),
-        "values": st.lists(number.map(float), min_size=2, max_size=5),
+        "values": st.lists(number, min_size=2, max_size=5),
         "metric": key,
         "by": text,
         "argv": st.lists(text, max_size=2),
@@ -418,8 +418,15 @@ def say_hostile(plain: dict[str, Any], run: records.Run, number: int) -> None:
         verbs.tag(ledger, model, plain["metric"], plain["by"])
         with contextlib.suppress(Invalid):  # not every name may be one of a model
             verbs.rename(ledger, registry.load(ledger), model, plain["name"])
-    block = f"chart: {{kind: scatter, x: id, y: metrics.{json.dumps(plain['metric'])}}}"
-    text = f"# {plain['name']}\n\n{plain['said']}\n\n```mlgit\n{block}\n```\n"
+    param = query.Field("param", next(iter(plain["params"]), "p"))
+    charts = [
+        {"kind": "scatter", "x": "id", "y": f"metrics.{json.dumps(plain['metric'])}"},
+        {"kind": "histogram", "x": f"metrics.{json.dumps(plain['metric'])}"},
+        {"kind": "histogram", "x": str(param)},
+        {"kind": "importance", "metric": plain["metric"]},
+    ]
+    blocks = "".join(f"```mlgit\n{json.dumps({'chart': each})}\n```\n\n" for each in charts)
+    text = f"# {plain['name']}\n\n{plain['said']}\n\n{blocks}"
     Path("reports").mkdir(exist_ok=True)
     Path(f"reports/r{number}.md").write_text(text, "utf-8")
 

@@ -25,7 +25,12 @@ _OWN = alt.Color("colour:N", scale=None, legend=None)  # each row says its own
 @cache
 def specs() -> dict[str, Spec]:
     """Returns the specification of each kind of chart."""
-    kinds = {"curves": _curves(), "scatter": _scatter(), "parallel": _parallel()}
+    kinds = {
+        "curves": _curves(),
+        "scatter": _scatter(),
+        "parallel": _parallel(),
+        "histogram": _histogram(),
+    }
     return {name: _plain(chart) for name, chart in kinds.items()}
 
 
@@ -77,6 +82,26 @@ def _scatter() -> Chart:
             color=_OWN,
             stroke=alt.Stroke("colour:N", scale=None, legend=None),
             strokeWidth=alt.when(hit).then(alt.value(6)).otherwise(alt.value(0)),
+            tooltip="row:Q",
+        )
+        .add_params(hit)
+    )
+    return chart
+
+
+def _histogram() -> Chart:
+    """How many runs have which values: bars from end to end, or one for each value."""
+    hit = alt.selection_point(
+        "hit", fields=["row"], on="pointerover", clear="pointerout", empty=False
+    )
+    chart: Chart = (
+        alt.Chart(_ROWS)
+        .mark_bar(binSpacing=1)
+        .encode(
+            x=alt.X("low:Q", bin="binned", scale=alt.Scale(zero=False)).axis(tickCount=8),
+            x2="high",
+            y=alt.Y("runs:Q", title="runs", axis=alt.Axis(tickMinStep=1, tickCount=4)),
+            opacity=alt.when(hit).then(alt.value(1)).otherwise(alt.value(0.85)),
             tooltip="row:Q",
         )
         .add_params(hit)

@@ -8,7 +8,9 @@ loader and the interpreter in `site/charts.js` stop what acts, and here it is no
 from __future__ import annotations
 
 import re
-from typing import Any, TypeGuard
+from typing import Any
+
+from mlgit.site.numbers import is_number
 
 Spec = dict[str, Any]
 
@@ -91,15 +93,11 @@ class _Tamer:
 
 
 def _check_size(key: str, value: Any) -> None:
-    if key in _LIMITS and _is_number(value) and not value <= _LIMITS[key]:
+    if key in _LIMITS and is_number(value) and not value <= _LIMITS[key]:
         raise Refused(f"its {key} is larger than {_LIMITS[key]:,}")
     if key == "sequence" and isinstance(value, dict):
         start, stop, step = value.get("start"), value.get("stop"), value.get("step", 1)
-        if not (_is_number(start) and _is_number(stop) and _is_number(step) and step):
+        if not (is_number(start) and is_number(stop) and is_number(step) and step):
             raise Refused("it makes values without end")
         if not abs(stop - start) <= _SEQUENCE * abs(step):
             raise Refused("it makes values without end")
-
-
-def _is_number(value: Any) -> TypeGuard[int | float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -15,9 +15,14 @@ from itertools import groupby
 from operator import mul
 from typing import Any, NamedTuple
 
+from mlgit.site import tables
+from mlgit.site.numbers import is_finite, is_number
+
 ENOUGH = 5  # runs; of fewer there is nothing to say
 GROUPS = 5  # that numbers fall into
+SHOWN = 8  # params that a page lists
 _GROUP = 4  # runs that each of them has at least
+_ASKED = 30  # params that are looked into: those that most runs have
 
 
 class Importance(NamedTuple):
@@ -30,6 +35,13 @@ class Importance(NamedTuple):
     """Spearman's correlation, from -1 to 1; None for categories."""
     runs: int
     """How many have both."""
+
+
+def telling(table: tables.Table, metric: Sequence[float | None]) -> list[Importance]:
+    """Returns the params of a table's runs by how much they tell; none if no one tells anything."""
+    asked = tables.differing_params(table)[:_ASKED]
+    found = importances([(each.field.key, each.values) for each in asked], metric)
+    return found if any(each.share for each in found) else []
 
 
 def importances(
@@ -51,13 +63,13 @@ def _importance(
     pairs = [
         (value, measured)
         for value, measured in zip(values, metric, strict=True)
-        if value is not None and measured is not None and math.isfinite(measured)
+        if value is not None and measured is not None and is_finite(measured)
     ]
     if len(pairs) < ENOUGH:
         return None
     mine = [value for value, _ in pairs]
     order = ranks([measured for _, measured in pairs])
-    if all(_is_number(value) for value in mine):
+    if all(is_number(value) and is_finite(value) for value in mine):
         places = ranks(mine)
         rho = correlation(places, order)
         if rho is None:
@@ -68,10 +80,6 @@ def _importance(
     if eta_squared(names, order) is None:
         return None
     return Importance(key, _between(names, order), None, len(pairs))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def ranks(values: Sequence[float]) -> list[float]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -29,7 +29,15 @@ _REDACTED = re.compile(r"://(\[|%5B)host", re.IGNORECASE)
 _SAFE_LINK = re.compile(r"(https?:|mailto:|#)", re.IGNORECASE)
 
 
-Blocks = Mapping[str, Callable[[str], Markup]]
+class Block(NamedTuple):
+    """What stands between two fences."""
+
+    text: str
+    line: int
+    """Its first one in the file, from 1."""
+
+
+Blocks = Mapping[str, Callable[[Block], Markup]]
 """By the word after a fence what stands in the place of its block."""
 
 
@@ -52,17 +60,20 @@ def to_html(
         return Markup("<pre>{}</pre>").format(text)
 
 
-def blocks(text: str, word: str) -> list[str]:
-    """Returns the contents of a text's fenced blocks of one kind."""
+def blocks(text: str, word: str) -> list[Block]:
+    """Returns a text's fenced blocks of one kind."""
     if len(text) > LIMIT:
         return []
     try:
         tokens = _parser().parse(text, {"run_url": lambda text: None})
     except RecursionError:
         return []
-    return [
-        token.content for token in tokens if token.type == "fence" and token.info.strip() == word
-    ]
+    return [_block(each) for each in tokens if each.type == "fence" and each.info.strip() == word]
+
+
+def _block(fence: Token) -> Block:
+    assert fence.map is not None  # the parser says of every block where it stands, from 0
+    return Block(fence.content, fence.map[0] + 2)
 
 
 _PLAIN_LIMIT = 2000  # characters that are looked at for a line of a list
@@ -211,7 +222,7 @@ def _level(token: Token, env: Any) -> int:
 def _fence(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
     block = env["blocks"].get(tokens[index].info.strip())
     if block:
-        return str(block(tokens[index].content))
+        return str(block(_block(tokens[index])))
     return str(renderer.fence(tokens, index, options, env))
 
 

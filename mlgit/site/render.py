@@ -7,7 +7,6 @@ that act on whoever shows it: controls, and marks that turn the reading directio
 from __future__ import annotations
 
 import json
-import math
 import re
 import shlex
 from functools import cache
@@ -19,6 +18,7 @@ from markupsafe import Markup
 from mlgit.data.hashing import is_md5
 from mlgit.records import pack
 from mlgit.site import markdown, resources, urls
+from mlgit.site.numbers import is_finite
 from mlgit.words import ABSENT, counted, number, size, span
 
 NAVIGATION = (
@@ -141,7 +141,7 @@ def decimal(value: Any, digits: int | None) -> str:
     """Returns a number with the decimals of its column, any other value as `cell` shows it."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(cut(text_of(value)))
-    if digits is None or not math.isfinite(value):
+    if digits is None or not is_finite(value):
         return number(value, 4)
     return f"{value:.{digits}f}" if digits else f"{value:,.0f}"
 

@@ -6,13 +6,13 @@ stylesheet: no attribute here says one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from markupsafe import Markup
 
 from mlgit.records import Points
 from mlgit.records.history import reduce
+from mlgit.site.numbers import is_finite
 from mlgit.words import number
 
 WIDTH, HEIGHT = 320, 132  # of a curve's picture, in its own units
@@ -23,7 +23,7 @@ _POINTS = 96
 def curve(points: Points) -> Markup:
     """Returns one metric over its steps; gaps where a value is not finite."""
     few = reduce({"": points}, _POINTS)[""]
-    values = [value for value in few.value if _finite(value)]
+    values = [value for value in few.value if is_finite(value)]
     if not values:
         return Markup("")
     low, high = min(values), max(values)
@@ -33,7 +33,7 @@ def curve(points: Points) -> Markup:
     parts: list[str] = []
     pen = "M"
     for step, value in zip(few.step, few.value, strict=True):
-        if not _finite(value):
+        if not is_finite(value):
             pen = "M"
             continue
         x = _LEFT + (step - first) * across
@@ -50,7 +50,7 @@ def curve(points: Points) -> Markup:
 
 def spark(values: Sequence[float | None], marked: int | None = None) -> Markup:
     """Returns a line through values in order, one of them marked with a dot."""
-    finite = [value for value in values if value is not None and _finite(value)]
+    finite = [value for value in values if value is not None and is_finite(value)]
     if len(finite) < 2:
         return Markup("")
     low, high = min(finite), max(finite)
@@ -58,7 +58,7 @@ def spark(values: Sequence[float | None], marked: int | None = None) -> Markup:
     places = [
         (2 + index * across, 22 - (value - low) * upward)
         for index, value in enumerate(values)
-        if value is not None and _finite(value)
+        if value is not None and is_finite(value)
     ]
     line = "".join(f"{'L' if n else 'M'}{x:.1f} {y:.1f}" for n, (x, y) in enumerate(places))
     dot = ""
@@ -112,7 +112,8 @@ def histogram(counts: Sequence[int], labels: Sequence[str], apart: bool = False)
     drawn = []
     for place, (count, label) in enumerate(zip(counts, labels, strict=True)):
         height = max(27 * count / most, 0.7 if count else 0)
-        bar = f'<rect x="{place * pitch:.1f}" y="{28 - height:.1f}" width="{width:.1f}" '
+        left = place * pitch + ((pitch - width) / 2 if apart else 0)
+        bar = f'<rect x="{left:.1f}" y="{28 - height:.1f}" width="{width:.1f}" '
         title = Markup("<title>{}</title>").format(label)
         drawn.append(f'{bar}height="{height:.1f}">{title}</rect>')
     return Markup(
@@ -123,10 +124,6 @@ def histogram(counts: Sequence[int], labels: Sequence[str], apart: bool = False)
 
 def extent(points: Points) -> tuple[str, str, str, str]:
     """Returns what a curve's axes say: lowest and highest value, first and last step."""
-    values = [value for value in points.value if _finite(value)] or [0]
+    values = [value for value in points.value if is_finite(value)] or [0]
     steps = min(points.step), max(points.step)
     return number(min(values), 4), number(max(values), 4), str(steps[0]), str(steps[1])
-
-
-def _finite(value: float) -> bool:
-    return math.isfinite(value)

@@ -21,6 +21,7 @@ from mlgit.query import ATTRIBUTES, PARTS, Field
 from mlgit.records.canonical import BIG
 from mlgit.saved import SYSTEM
 from mlgit.site.gather import Site
+from mlgit.site.numbers import is_finite, is_number
 from mlgit.site.render import text_of
 
 FIELDS_LIMIT = 150  # keys of one kind in one table; those that most runs have
@@ -111,8 +112,8 @@ def _attribute(site: Site, rows: Sequence[int], name: str) -> Column:
     else:
         every = site.table.attributes[name]
         values = [every[row] for row in rows]
-    is_number = name == "duration"
-    return Column(Field("attribute", name), values, None, is_number, None, _varies(values))
+    is_time = name == "duration"
+    return Column(Field("attribute", name), values, None, is_time, None, _varies(values))
 
 
 def _column(kind: str, key: str, found: dict[int, Any], count: int) -> Column:
@@ -126,24 +127,20 @@ def _column(kind: str, key: str, found: dict[int, Any], count: int) -> Column:
         for place, value in found.items():
             values[place] = value
     numbers = (
-        [value for value in found.values() if _is_number(value)]
+        [value for value in found.values() if is_number(value)]
         if parts is None
-        else [value for value in values if _is_number(value)]
+        else [value for value in values if is_number(value)]
     )
-    is_number = bool(numbers) and len(numbers) * 2 >= len(found)
+    are_numbers = bool(numbers) and len(numbers) * 2 >= len(found)
     field = Field(kind, key, "last" if kind == "metric" else "")
-    digits = decimals(numbers) if is_number else None
+    digits = decimals(numbers) if are_numbers else None
     nulls = frozenset(place for place, value in found.items() if value is None)
-    return Column(field, values, parts, is_number, digits, _varies(values), nulls)
+    return Column(field, values, parts, are_numbers, digits, _varies(values), nulls)
 
 
 def _varies(values: Sequence[Any]) -> bool:
     first = values[0] if values else None
     return any(value != first for value in values)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def decimals(values: Iterable[float]) -> int | None:
@@ -154,7 +151,7 @@ def decimals(values: Iterable[float]) -> int | None:
     >>> decimals([0.91, 0.9087512]), decimals([0.1, 0.05]), decimals([12, 7]), decimals([1e-5, 0.3])
     (4, 2, 0, None)
     """
-    finite = [abs(value) for value in values if math.isfinite(value)]
+    finite = [abs(value) for value in values if is_finite(value)]
     if all(type(value) is int for value in finite):
         return 0
     most = max(finite)
@@ -193,17 +190,19 @@ def _shown(columns: Sequence[Column], one_experiment: bool, metric: str | None) 
         if column.field.kind == "metric" and not column.field.key.startswith(SYSTEM)
     ]
     metrics.sort(key=lambda place: columns[place].field.key != metric)
-    params = [
-        place
-        for place, column in enumerate(columns)
-        if column.field.kind == "param" and column.varies and not _is_object(column)
-    ]
+    params = [place for place, column in enumerate(columns) if _is_differing_param(column)]
     return [*chosen, *metrics[:METRICS_SHOWN], *params[:PARAMS_SHOWN]]
 
 
-def _is_object(column: Column) -> bool:
-    # Its parts have columns of their own.
-    return any(isinstance(value, dict) for value in column.values)
+def differing_params(table: Table) -> list[Column]:
+    """Returns the params in which runs differ, those that most runs have first."""
+    return [column for column in table.columns if _is_differing_param(column)]
+
+
+def _is_differing_param(column: Column) -> bool:
+    # The parts of an object have columns of their own.
+    is_object = any(isinstance(value, dict) for value in column.values)
+    return column.field.kind == "param" and column.varies and not is_object
 
 
 # --- for the browser ---------------------------------------------------------------------

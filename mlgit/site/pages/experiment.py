@@ -15,8 +15,6 @@ from mlgit.site.write import Unit
 
 STATIC_ROWS = 60  # of the table without JavaScript
 LEADERS = 8
-TELLING = 8  # params that the page lists
-_ASKED = 30  # params that are looked into: those that most runs have
 _PARAMS = 4  # of a leader
 
 
@@ -79,7 +77,7 @@ def _context(
         "has_best": bool(ranked),
         "leaders": _leaders(table, ranked),
         "telling": _telling(table, metric) if metric else [],
-        "telling_shown": TELLING,
+        "telling_shown": importance.SHOWN,
         "gone": [common.link(site, row) for row in experiment.gone],
         "data_name": f"experiment/{urls.slug(stored)}",
         "data_url": urls.experiment_data(stored),
@@ -98,7 +96,7 @@ def _leaders(table: tables.Table, ranked: Sequence[ranking.Ranked]) -> list[Lead
     # Bars from the worst of all: zero is not where most metrics begin.
     best, worst = ranked[0].value, ranked[-1].value
     place = {row: index for index, row in enumerate(table.rows)}
-    varying = _varying(table)
+    varying = tables.differing_params(table)
     leaders = []
     for each in ranked[:LEADERS]:
         share = (worst - each.value) / (worst - best) if worst != best else 1.0
@@ -112,21 +110,7 @@ def _leaders(table: tables.Table, ranked: Sequence[ranking.Ranked]) -> list[Lead
 
 
 def _telling(table: tables.Table, metric: str) -> list[importance.Importance]:
-    """Returns the params by how much of the metric they tell; none if no param tells anything."""
     for column in table.columns:
         if column.field.kind == "metric" and column.field.key == metric:
-            asked = [(each.field.key, each.values) for each in _varying(table)[:_ASKED]]
-            found = importance.importances(asked, column.values)
-            return found if any(each.share for each in found) else []
+            return importance.telling(table, column.values)
     return []
-
-
-def _varying(table: tables.Table) -> list[tables.Column]:
-    """Returns the params that differ between runs; an object's parts have columns of their own."""
-    return [
-        column
-        for column in table.columns
-        if column.field.kind == "param"
-        and column.varies
-        and not any(isinstance(value, dict) for value in column.values)
-    ]

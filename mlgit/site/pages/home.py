@@ -98,7 +98,7 @@ def _picture(
         return Markup("")
     values = site.table.values[("metric", metric)]
     rows = [row for row in reversed(experiment.rows[:_SPARK]) if row in values]
-    line = [float(values[row][0]) for row in rows]
+    line = [values[row][0] for row in rows]
     return svg.spark(line, rows.index(best.row) if best and best.row in rows else None)
 
 

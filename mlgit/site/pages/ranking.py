@@ -8,6 +8,7 @@ from typing import NamedTuple
 from mlgit.saved import SYSTEM, may_be_best
 from mlgit.site import goals
 from mlgit.site.gather import Site
+from mlgit.site.numbers import is_finite
 from mlgit.site.pages import common
 
 
@@ -44,6 +45,8 @@ def ranked(site: Site, rows: Sequence[int], metric: str) -> list[Ranked]:
     found = [
         (sign * value, -row, row, value)
         for row in rows
-        if row in values and may_be_best(statuses[row], value := values[row][0])
+        if row in values
+        and may_be_best(statuses[row], value := values[row][0])
+        and is_finite(value)
     ]
     return [Ranked(row, value, common.link(site, row)) for _, _, row, value in sorted(found)]

@@ -139,9 +139,7 @@ def test_over_ssh(showcase: Path, ssh: Remote, tmp_path: Path) -> None:
     # From a clone that has not fetched what is there: it looks at the commit, no more.
     clone = tmp_path / "clone"
     shutil.copytree(showcase, clone)
-    git("-C", clone, "update-ref", "-d", "refs/remotes/origin/gh-pages")
-    git("-C", clone, "reflog", "expire", "--expire=now", "--all")
-    git("-C", clone, "prune", "--expire=now")
+    forget_pages(clone)
     done = CliRunner().invoke(cli, ["-C", str(clone), "site", "publish", "--json"])
     assert json.loads(done.stdout)["mlgit.site.publish/v1"]["unchanged"], done.output
     assert not (clone / ".git" / "shallow").exists()
@@ -181,17 +179,121 @@ def test_a_branch_of_somebody_else(showcase: Path, remote: Path) -> None:
     assert refs(remote) == before
 
 
+Added = list[tuple[str, str | None]]
+
+
+def add(remote: Path, folder: Path, added: Added) -> None:
+    """Adds commits to the branch, each of a path and its text; without one it is removed."""
+    git("clone", "--quiet", "--branch", "gh-pages", remote, folder)
+    for path, text in added:
+        place = folder / path
+        place.parent.mkdir(exist_ok=True)
+        if text is None:
+            place.unlink()
+        elif text.startswith("-> "):
+            place.symlink_to(text[3:])
+        else:
+            place.write_text(text)
+        git("-C", folder, "add", "--all")
+        git("-C", folder, "commit", "--quiet", "--message", f"Update {path}")
+    git("-C", folder, "push", "--quiet", "origin", "gh-pages")
+
+
+def forget_pages(folder: Path) -> None:
+    """Takes what a clone knows of the branch away, as if it had never been fetched."""
+    git("-C", folder, "update-ref", "-d", "refs/remotes/origin/gh-pages")
+    git("-C", folder, "reflog", "expire", "--expire=now", "--all")
+    git("-C", folder, "prune", "--expire=now")
+
+
+HOST = "runs.example.org"
+
+
 def test_a_branch_that_somebody_added_to(showcase: Path, remote: Path, tmp_path: Path) -> None:
     publish("--yes")
-    clone = tmp_path / "clone"
-    git("clone", "--quiet", "--branch", "gh-pages", remote, clone)
-    (clone / "CNAME").write_text("runs.example.org\n")
-    git("-C", clone, "add", "CNAME")
-    git("-C", clone, "commit", "--quiet", "-m", "Create CNAME")
-    git("-C", clone, "push", "--quiet", "origin", "gh-pages")
+    add(remote, tmp_path / "clone", [("CNAME", HOST), ("README.md", "Hello\n")])
     before = refs(remote)
     assert "somebody has added commits to it" in publish("--yes", code=1)
     assert refs(remote) == before and not (showcase / ".git" / "shallow").exists()
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        [("README.md", "Hello\n")],
+        [("CNAME", HOST), ("README.md", "Hello\n")],
+        [("README.md", "Hello\n"), ("README.md", None), ("CNAME", HOST)],
+        [("index.html", "Other\n"), ("CNAME", HOST)],
+        [("data/CNAME", HOST)],
+        [("CNAME", "-> index.html")],
+        [("CNAME", f"{HOST}\nother.example.org\n")],
+        [("CNAME", "a.b" * 100)],
+        [("CNAME", f"https://{HOST}")],
+        [("CNAME", "läufe.example.org")],
+        [("CNAME", "")],
+        [("CNAME", f"n{number}.example.org") for number in range(21)],
+    ],
+)
+@pytest.mark.parametrize("is_here", [True, False])
+def test_what_else_may_not_be_added(
+    repo: Path, bare: Callable[..., Path], tmp_path: Path, added: Added, is_here: bool
+) -> None:
+    add_runs(repo, make_run())
+    remote = bare()
+    git("remote", "add", "origin", remote)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_text("A page\n")
+    repository = open_repository()
+    tree = orphan.store_folder(repository, tmp_path / "site", frozenset())
+    with Ledger() as ledger:
+        commit = orphan.commit_of(repository, tree, ledger.root, "site")
+    orphan.send(repository, orphan.look(repository, None, "gh-pages"), commit)
+    add(remote, tmp_path / "clone", added)
+    if is_here:
+        git("fetch", "--quiet", "origin", "gh-pages")
+    else:
+        git("config", "uploadpack.allowFilter", "true", cwd=remote)
+    with pytest.raises(WrongState, match="somebody has added commits to it"):
+        orphan.look(repository, None, "gh-pages")
+
+
+@pytest.mark.parametrize("filters", ["true", "false"])
+def test_a_domain_of_ones_own(showcase: Path, remote: Path, tmp_path: Path, filters: str) -> None:
+    git("config", "uploadpack.allowFilter", filters, cwd=remote)
+    publish("--yes")
+    add(remote, tmp_path / "clone", [("CNAME", "old.example.org"), ("CNAME", HOST)])
+    told = document("--yes")
+    assert told["sent"] and told["domain"] == HOST
+    assert git("rev-list", "--count", "gh-pages", cwd=remote) == "1\n"
+    assert git("show", "gh-pages:CNAME", cwd=remote) == f"{HOST}\n"
+    # It stays, also for those who have not fetched it, and is no difference.
+    forget_pages(showcase)
+    again = document()
+    assert again["unchanged"] and again["commit"] == told["commit"] and again["domain"] == HOST
+    assert published(remote, tmp_path / "site")["CNAME"] == f"{HOST}\n".encode()
+    done = CliRunner().invoke(cli, ["site", "check", "--out", str(tmp_path / "site")])
+    assert done.exit_code == 0, done.output
+    add_runs(showcase, make_run())
+    assert f"It is shown at {HOST}, by the file CNAME" in publish("--yes")
+    assert git("show", "gh-pages:CNAME", cwd=remote) == f"{HOST}\n"
+    # It changes, and goes, when it does there.
+    add(remote, tmp_path / "other", [("CNAME", "other.example.org\n")])
+    assert document("--dry-run")["domain"] == "other.example.org"
+    add(remote, tmp_path / "gone", [("CNAME", None)])
+    assert document("--yes")["domain"] is None
+    assert "CNAME" not in git("ls-tree", "--name-only", "gh-pages", cwd=remote).split()
+    assert not (showcase / ".git" / "shallow").exists()
+
+
+def test_a_file_cname_that_names_no_host_is_a_difference(showcase: Path) -> None:
+    done = CliRunner().invoke(cli, ["site", "build"])
+    assert done.exit_code == 0, done.output
+    for path, text in {"CNAME": "two.example.org one.example.org", "data/CNAME": HOST}.items():
+        (showcase / "_site" / path).write_text(text)
+        done = CliRunner().invoke(cli, ["site", "check", "--json"])
+        (told,) = json.loads(done.stdout)["mlgit.site.check/v1"]["differences"]
+        assert told == {"url": path, "how": "extra"}
+        (showcase / "_site" / path).unlink()
 
 
 def test_somebody_else_is_faster(showcase: Path, remote: Path) -> None:

@@ -132,6 +132,8 @@ def _tell(plan: Plan) -> None:
     experiments = output.counted(plan.experiments, "experiment")
     where = f"{plan.there.ref.removeprefix('refs/heads/')} of {plan.there.remote}"
     click.echo(f"To {where}: {runs} in {experiments}, as “{output.clean(plan.title)}”", err=True)
+    if plan.there.host:
+        click.echo(f"It is shown at {plan.there.host}, by the file CNAME", err=True)
     tell_budget(plan.size)
     if plan.people:
         names = output.listed(map(output.clean, plan.people), 5)
@@ -174,6 +176,7 @@ def _document(plan: Plan, commit: str | None, is_sent: bool) -> dict[str, Any]:
         "commit": commit,
         "sent": is_sent,
         "unchanged": plan.is_there,
+        "domain": plan.there.host,
         "title": plan.title,
         "runs": plan.runs,
         "experiments": plan.experiments,

@@ -1,19 +1,25 @@
 """A folder as a branch of a remote: one commit without history, replaced as a whole.
 
 Nothing of it passes the user's index, work tree or branches: objects are written, and the
-commit is pushed by its id. A branch that was not made so is never replaced.
+commit is pushed by its id. A branch that was not made so is never replaced; what others may
+have added to it is told in `domain`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from mlgit.errors import Invalid, RemoteFailed, Unreadable, WriteFailed, WrongState
+from mlgit.ledger import domain
 from mlgit.ledger.append import base_commits
+from mlgit.ledger.domain import Commit, Git
 from mlgit.ledger.objects import Object, Reader, Store, store_tree
 from mlgit.ledger.repository import GitFailed, Repository
 from mlgit.ledger.sync import known_remote, unreachable
@@ -21,7 +27,9 @@ from mlgit.ledger.sync import known_remote, unreachable
 # By this line a commit is known as one that may be replaced.
 _MARK = "Mlgit-Site"
 _MARKED = re.compile(rb"^%s: [0-9a-f]{40}$" % _MARK.encode(), re.MULTILINE)
-_TREE = re.compile(rb"tree ([0-9a-f]{40})\n")
+# And by this one its domain, without a file of it being fetched.
+_AT = "Mlgit-Domain"
+_TOLD = re.compile(rb"^%s: (\S+)$" % _AT.encode(), re.MULTILINE)
 # It tells what was derived from what, not who asked for it: the same for everybody.
 _AUTHOR = "mlgit <mlgit@localhost>"
 
@@ -34,6 +42,8 @@ class There(NamedTuple):
     commit: str | None
     """None: there is no such branch."""
     tree: str | None
+    host: str | None = None
+    """The domain of one's own that it has, by its file CNAME."""
 
 
 def look(repository: Repository, remote: str | None, branch: str) -> There:
@@ -43,7 +53,7 @@ def look(repository: Repository, remote: str | None, branch: str) -> There:
         NotFound: there is no such remote.
         Invalid: git allows no branch of that name.
         RemoteFailed: the remote cannot be reached.
-        WrongState: the branch was not made here, or somebody has added to it.
+        WrongState: the branch was not made here, or somebody has added more than a domain.
     """
     remote = known_remote(repository, remote)
     ref = f"refs/heads/{branch}"
@@ -56,40 +66,79 @@ def look(repository: Repository, remote: str | None, branch: str) -> There:
     if not found:
         return There(remote, ref, None, None)
     commit = found[0][0]
-    content = _content(repository, remote, ref, commit)
-    tree = _TREE.match(content)
-    if tree is None or b"\nparent " in content or not _MARKED.search(content):
-        added = ", or somebody has added commits to it" if b"\nparent " in content else ""
-        raise WrongState(
-            f"the branch {branch} of {remote} was not made by mlgit{added}, so it is not replaced",
-            f"publish to another: --branch NAME; or if nobody needs what is there, "
-            f"delete it first: git push {remote} --delete {branch}",
-        )
-    return There(remote, ref, commit, tree[1].decode())
+    with contextlib.suppress(GitFailed):  # all of it is here
+        return _there(repository.git, remote, ref, _ours(repository.git, remote, ref, commit))
+    with _fetched(repository, remote, ref, "tree:0") as git:
+        history = _ours(git, remote, ref, commit)
+        if len(history) == 1:
+            return _there(git, remote, ref, history)
+    with _fetched(repository, remote, ref, f"blob:limit={domain.SIZE + 1}") as git:
+        return _there(git, remote, ref, history)
 
 
-def _content(repository: Repository, remote: str, ref: str, commit: str) -> bytes:
-    """Returns a commit of a remote; of what is not here, little more than that is fetched."""
-    reader = Reader(repository)
-    try:
-        here = reader.find(commit)
-    finally:
-        reader.close()
-    if isinstance(here, Object):
-        return here.data if here.kind == "commit" else b""
+def _ours(git: Git, remote: str, ref: str, commit: str) -> list[Commit]:
+    """Returns a commit and those below it, down to one that was made here.
+
+    Raises:
+        GitFailed: one of them is not here.
+        WrongState: there is none.
+    """
+    history = domain.history(git, commit)
+    first = history[-1]
+    if first.parents or first.tree is None or not _MARKED.search(first.content):
+        raise _refused(remote, ref, has_more=len(history) > 1)
+    return history
+
+
+def _there(git: Git, remote: str, ref: str, history: list[Commit]) -> There:
+    """Returns what a branch is at that begins with a commit of ours.
+
+    Raises:
+        GitFailed: something of it is not here.
+        WrongState: somebody has added more than a domain.
+    """
+    last, first = history[0], history[-1]
+    if len(history) == 1:
+        told = _TOLD.search(first.content)
+        return There(remote, ref, last.sha, last.tree, domain.host_name(told[1]) if told else None)
+    file = domain.read(git, last.sha) if domain.is_all(git, history) else b""
+    host = None if file is None else domain.host_name(file)
+    if file is not None and host is None:
+        raise _refused(remote, ref, has_more=True)
+    return There(remote, ref, last.sha, last.tree, host)
+
+
+def _refused(remote: str, ref: str, has_more: bool) -> WrongState:
+    branch = ref.removeprefix("refs/heads/")
+    added = ", or somebody has added commits to it" if has_more else ""
+    return WrongState(
+        f"the branch {branch} of {remote} was not made by mlgit{added}, so it is not replaced",
+        f"publish to another: --branch NAME; or if nobody needs what is there, "
+        f"delete it first: git push {remote} --delete {branch}",
+    )
+
+
+@contextlib.contextmanager
+def _fetched(repository: Repository, remote: str, ref: str, wanted: str) -> Iterator[Git]:
+    """Gives a git that knows the last commits of a branch, and what is wanted of their files.
+
+    Raises:
+        RemoteFailed: they cannot be fetched, or read.
+    """
     # Into a repository that is thrown away: a history that is cut off would mark ours.
     top = str(repository.work_tree or repository.common_dir)
     config = f"include.path={repository.common_dir / 'config'}"
     with tempfile.TemporaryDirectory(prefix="mlgit-look-") as folder:
+        git = partial(repository.git, env={"GIT_DIR": folder})
         try:
             repository.git("init", "--quiet", "--bare", "--template=", folder)
             alternates = Path(folder, "objects", "info", "alternates")
             alternates.parent.mkdir(exist_ok=True)
             alternates.write_bytes(os.fsencode(repository.objects) + b"\n")
-            options = ("--quiet", "--depth=1", "--filter=tree:0", "--no-tags", "--no-auto-gc")
-            there = {"GIT_DIR": folder}
-            repository.git("-C", top, "-c", config, "fetch", *options, remote, ref, env=there)
-            return repository.git("cat-file", "commit", commit, env=there)
+            depth = f"--depth={domain.MOST + 1}"
+            options = ("--quiet", depth, f"--filter={wanted}", "--no-tags", "--no-auto-gc")
+            git("-C", top, "-c", config, "fetch", *options, remote, ref)
+            yield git
         except GitFailed as error:
             raise RemoteFailed(
                 f"what {remote} has at {ref} cannot be read: {error.stderr.strip()[:200]}",
@@ -97,10 +146,12 @@ def _content(repository: Repository, remote: str, ref: str, commit: str) -> byte
             ) from error
 
 
-def store_folder(repository: Repository, folder: Path, leave_out: frozenset[str]) -> str:
+def store_folder(
+    repository: Repository, folder: Path, leave_out: frozenset[str], host: str | None = None
+) -> str:
     """Stores the files of a folder as a tree and returns its id; what is there stays as it is.
 
-    `leave_out` are names of files at its top.
+    `leave_out` are names of files at its top; with a `host` there is a file CNAME of it.
 
     Raises:
         WriteFailed: the object store is read-only or full.
@@ -122,11 +173,18 @@ def store_folder(repository: Repository, folder: Path, leave_out: frozenset[str]
             "check the disk's free space and the permissions of .git/objects",
         ) from error
     blobs = dict(zip(paths, written.decode().split(), strict=True))
-    return store_tree(Store(repository), blobs)
+    store = Store(repository)
+    if host:
+        blobs[domain.FILE] = store.put("blob", f"{host}\n".encode())
+    return store_tree(store, blobs)
 
 
-def commit_of(repository: Repository, tree: str, root: str, subject: str) -> str:
+def commit_of(
+    repository: Repository, tree: str, root: str, subject: str, host: str | None = None
+) -> str:
     """Stores the commit of a tree that was made from the ledger's tree `root`; returns its id.
+
+    `host` is what the tree's file CNAME says.
 
     It names nobody, is not signed, and has the time of the ledger's last commit: whoever
     makes it of the same ledger makes the same.
@@ -146,7 +204,7 @@ def commit_of(repository: Repository, tree: str, root: str, subject: str) -> str
         raise Unreadable("the last commit of the ledger is damaged", "run 'git fsck'")
     stamp = f"{_AUTHOR} {when[1].decode()} +0000"
     lines = [f"tree {tree}", f"author {stamp}", f"committer {stamp}", ""]
-    lines += [subject, "", f"{_MARK}: {root}", ""]
+    lines += [subject, "", f"{_MARK}: {root}", *([f"{_AT}: {host}"] if host else []), ""]
     return Store(repository).put("commit", "\n".join(lines).encode())
 
 

@@ -32,7 +32,7 @@ class Budget(NamedTuple):
 
 
 def measure(site: Path) -> Budget:
-    """Returns what the files of a site add up to; what keeps git from it is none of them."""
+    """Returns what the files of a site add up to; `.gitignore` is none of them."""
     found: dict[str, Part] = {}
     for folder, _, names in os.walk(site):
         below = os.path.relpath(folder, site)

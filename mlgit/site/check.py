@@ -11,7 +11,7 @@ import msgspec
 
 from mlgit import __version__
 from mlgit.errors import Unreadable
-from mlgit.ledger import Ledger
+from mlgit.ledger import Ledger, domain
 from mlgit.site import write
 from mlgit.site.build import Progress, build
 from mlgit.site.choice import Choice
@@ -76,6 +76,11 @@ def compare(again: Path, out: Path) -> list[Difference]:
     return found
 
 
+def _is_ours(site: Path, url: str) -> bool:
+    """Tells whether a file is of a site, and not the domain that the site has been given."""
+    return url != domain.FILE or not domain.host_name((site / url).read_bytes())
+
+
 def _listing(site: Path) -> set[str]:
     found = set()
     for folder, folders, names in os.walk(site):
@@ -84,7 +89,7 @@ def _listing(site: Path) -> set[str]:
         for name in names:
             if name not in _NOT_OURS:
                 found.add(name if below == "." else f"{below}/{name}")
-    return found
+    return {url for url in found if _is_ours(site, url)}
 
 
 def _reasons(

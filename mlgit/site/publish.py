@@ -57,12 +57,13 @@ def prepare(
     Raises:
         NotFound: there is no such remote, or no ledger.
         RemoteFailed: the remote cannot be reached.
-        WrongState: the branch was not made by `publish`, so it is not replaced.
+        WrongState: the branch was not made by `publish`, or somebody has added more to it
+            than a domain, so it is not replaced.
         Invalid, Unreadable, WriteFailed: see `build`.
     """
     there = orphan.look(ledger.repository, remote, branch)
     build(ledger, out, choice, rules if redact else None, progress)
-    tree = orphan.store_folder(ledger.repository, out, frozenset({write.IGNORE}))
+    tree = orphan.store_folder(ledger.repository, out, frozenset({write.IGNORE}), there.host)
     told = progress or (lambda what, done, total: None)
     with reading(ledger, choice, rules if redact else None, told) as (site, source, redactor):
         plan = Plan(
@@ -93,6 +94,6 @@ def send(ledger: Ledger, plan: Plan, show: bool = False) -> str:
         RemoteFailed: the remote cannot be reached or refuses, or the hook pre-push does.
     """
     subject = f"site of {counted(plan.runs, 'run')}"
-    commit = orphan.commit_of(ledger.repository, plan.tree, ledger.root, subject)
+    commit = orphan.commit_of(ledger.repository, plan.tree, ledger.root, subject, plan.there.host)
     orphan.send(ledger.repository, plan.there, commit, show)
     return commit

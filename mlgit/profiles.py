@@ -46,6 +46,12 @@ def find(ledger: Ledger, md5: str) -> dict[str, Any] | None:
     return load(ledger.reader, folder.sha) if folder and folder.is_tree else None
 
 
+def columns(profile: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns what a stored profile says of each column; what is no column is left out."""
+    every = profile.get("columns")
+    return [each for each in every if isinstance(each, dict)] if isinstance(every, list) else []
+
+
 def folders(ledger: Ledger) -> dict[str, str]:
     """Returns the git ids of the folders with profiles, by the md5 of what they describe."""
     top = lookup(ledger.reader, ledger.root, "profiles")

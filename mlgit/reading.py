@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlgit import records, saved
@@ -121,10 +121,11 @@ class SavedRun:
         with Ledger(self._repository) as ledger:
             return artifacts.read(ledger, self.record, path)
 
-    def download(self, path: str, to: str | os.PathLike[str]) -> Path:
+    def download(self, path: str, to: str | os.PathLike[str] | None = None) -> Path:
         """Writes an artifact, a file or a folder, to a new path and returns that path.
 
-        It is a copy of your own. If the very same is there already, nothing is written.
+        Without `to` it gets its own name, in the working folder. It is a copy of your
+        own. If the very same is there already, nothing is written.
 
         Raises:
             NotFound: the run has no artifact at this path, or its bytes are nowhere.
@@ -135,7 +136,7 @@ class SavedRun:
         """
         from mlgit import artifacts
 
-        target = Path(to)
+        target = Path(PurePosixPath(path).name if to is None else to)
         with Ledger(self._repository) as ledger:
             artifacts.write(ledger, self.record, path, target)
         return target

@@ -344,7 +344,7 @@ def test_small_texts_and_images_lie_on_the_branch_all_else_in_the_data_store(
 
 
 def test_a_folder_is_one_artifact_and_its_files_can_be_read(
-    run: mlgit.ActiveRun, repo: Path
+    run: mlgit.ActiveRun, repo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (repo / "out/deep").mkdir(parents=True)
     (repo / "out/a.txt").write_text("a")
@@ -370,6 +370,10 @@ def test_a_folder_is_one_artifact_and_its_files_can_be_read(
     (repo / "copy/a.txt").write_text("mine")
     with pytest.raises(Invalid, match="is there already"):
         found.download("out", repo / "copy")
+    (repo / "elsewhere").mkdir()
+    monkeypatch.chdir(repo / "elsewhere")
+    assert found.download("out/deep/b.bin") == Path("b.bin")
+    assert (repo / "elsewhere/b.bin").read_bytes() == b"\0b"
     found.download("out/a.txt", repo / "one/a.txt")
     assert (repo / "one/a.txt").read_text() == "a"
     found.download("copies/train.py", repo / "one/train.py")

@@ -233,6 +233,47 @@ def test_a_table_is_the_same_however_it_was_kept(repo: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_dataset_is_shown_with_its_profile(repo: Path) -> None:
+    pytest.importorskip("pyarrow", reason="pip install pyarrow")
+    (repo / "t.csv").write_text("age,city\n31,Oslo\n46,Oslo\n,Bergen\n")
+    logged("read", lambda: api.log_input("t.csv"))
+    shown = mlgit("data", "show", "t.csv").stdout
+    assert "\nRows:  3\n" in shown
+    assert shown.endswith(
+        """
+Columns
+NAME  TYPE    NULLS  DISTINCT  MIN  MAX  MEAN
+age   int64       1         2  31   46   38.5
+city  string      0         2  -    -    -
+"""
+    )
+    (found,) = content("data.show", "data", "show", "t.csv")
+    assert [column["name"] for column in found["profile"]["columns"]] == ["age", "city"]
+
+
+def test_only_a_hash_cannot_be_fetched(repo: Path) -> None:
+    (repo / "t.csv").write_text("a\n1\n")
+    logged("hashed", lambda: api.log_input("t.csv", keep=False))
+    for x in ("t.csv", str(api.get_run("hashed").inputs[0].md5)):
+        done = mlgit("data", "pull", x)
+        assert done.exit_code == 1
+        assert done.stderr.startswith(
+            "Error: no run kept the bytes of 't.csv', only its hash\nHint: "
+        )
+    logged("kept", lambda: api.log_input("t.csv"))
+    assert mlgit("data", "pull", "t.csv").exit_code == 0
+
+
+def test_other_versions_of_a_file_that_lies_here_are_told(repo: Path) -> None:
+    for number in range(3):
+        (repo / "my data.csv").write_text(f"a\n{number}\n")
+        logged(f"run {number}", lambda: api.log_input("my data.csv"))
+    shown = mlgit("data", "show", "my data.csv").stdout
+    assert "\nAlso:  2 other versions (mlgit data show 'data:my data.csv')\n" in shown
+    every = mlgit("data", "show", "data:my data.csv").stdout
+    assert every.startswith("VERSION") and "Also" not in every
+
+
 def test_an_address_is_the_same_if_its_server_says_so(repo: Path, server: str) -> None:
     url = f"http://{server}/t.csv"
     logged("fetched", lambda: api.log_input(url, fetch=True))
@@ -242,7 +283,13 @@ def test_an_address_is_the_same_if_its_server_says_so(repo: Path, server: str) -
     with pytest.raises(NotFound, match="no data and no run is called"):
         api.get_lineage(f"http://{server}/other.csv")
     shown = mlgit("lineage", "named").stdout
-    assert "address only" in shown and "unsaid-pw" not in shown
+    assert "t.csv  12 B  5f-1  address only" in shown and "unsaid-pw" not in shown
+    assert re.search(r"^t\.csv .* 5f-1 .* address only$", mlgit("data", "ls").stdout, re.MULTILINE)
+    done = mlgit("data", "pull", f'data:{url} "5f-1" Sun, 22 Nov 2026 20:00:00 GMT')
+    assert done.exit_code == 1
+    assert done.stderr.startswith(
+        "Error: no run kept the bytes of 't.csv', only its address\nHint: "
+    )
     found = content("lineage", "lineage", url)
     for root in found["roots"]:  # an id as it is shown is understood
         assert root in content("lineage", "lineage", root)["roots"]

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mlgit import whereabouts
+from mlgit import profiles, whereabouts
 from mlgit.cli import output, table
 from mlgit.cli.place import ledger as open_ledger
 from mlgit.data import checkout
 from mlgit.data.hashing import is_md5
 from mlgit.ledger.pointers import Use, Version
 from mlgit.lineage import datasets
-from mlgit.lineage.collect import SHORT, LedgerSource
+from mlgit.lineage.collect import LedgerSource
 from mlgit.lineage.datasets import Dataset, Difference, Shown
-from mlgit.lineage.graph import Node, kept
+from mlgit.lineage.graph import SHORT, Node, brief, kept
 from mlgit.whereabouts import Place
 
 _MOST = 20  # runs, files or fields that are shown; --json has all
@@ -79,8 +80,8 @@ def _kept(md5: str, kept: bool) -> list[str]:
     return [] if kept else ["hash only" if is_md5(md5) else "address only"]
 
 
-def _short(md5: str) -> str:
-    return output.clean(md5[:SHORT]) + (".dir" if md5.endswith(".dir") else "")
+def _short(key: str) -> str:
+    return output.clean(brief(key)) or output.ABSENT
 
 
 def _version(version: Version) -> dict[str, Any]:
@@ -97,7 +98,8 @@ Examples:
 
 \b
 DATA is a name or path that runs recorded, an md5 or the beginning of one (6 digits or
-more), or a file here, which is found by its content.""",
+more), or a file here, which is found by its content; data:NAME means what was recorded,
+also where a file lies here.""",
 )
 @click.argument("data")
 @_json
@@ -125,6 +127,8 @@ def show_command(data: str, as_json: bool) -> None:
             table.echo(headings, rows, (False, True, True, True, False, False, False, False))
     _print_uses("Used by", [use for each in found for use in each.used], runs)
     _print_uses("Made by", [use for each in found for use in each.made], runs)
+    if len(found) == 1 and found[0].profile:
+        _print_columns(found[0].profile)
 
 
 def _where(place: Place | None) -> str:
@@ -154,6 +158,7 @@ def _document(each: Shown, place: Place | None) -> dict[str, Any]:
         "versions": [_version(version) for version in each.versions],
         "used": [_use(use) for use in each.used],
         "made": [_use(use) for use in each.made],
+        "profile": each.profile,
     }
 
 
@@ -172,6 +177,8 @@ def _lines(each: Shown, place: Place | None) -> Iterator[str]:
         files = node.facts.get("files")
         inside = "" if files is None else f" in {output.counted(files, 'file')}"
         yield f"Size:  {output.size(node.facts['size'])}{inside}"
+    if each.profile and (rows := datasets.rows(each.profile)) is not None:
+        yield f"Rows:  {rows:,}"
     if told := kept(node):
         yield f"Kept:  {told}"
     if place:
@@ -181,6 +188,9 @@ def _lines(each: Shown, place: Place | None) -> Iterator[str]:
         last = max(version.last for version in each.versions)
         count = output.counted(len({use.run for use in each.used}), "run")
         yield f"Used:  {count}, {output.moment(first)} to {output.moment(last)}"
+    for dataset, others in each.others.items():
+        whole = shlex.quote(f"data:{output.clean(dataset)}")
+        yield f"Also:  {output.counted(others, 'other version')} (mlgit data show {whole})"
 
 
 def _print_uses(title: str, uses: Sequence[Use], runs: dict[str, Node]) -> None:
@@ -198,6 +208,20 @@ def _print_uses(title: str, uses: Sequence[Use], runs: dict[str, Node]) -> None:
     table.echo(("RUN", "NAME", "STATUS", "STARTED", "AS", "VERSION"), rows)
     if len(uses) > _MOST:
         click.echo(f"… and {len(uses) - _MOST:,} more; all: --json", err=True)
+
+
+def _print_columns(profile: dict[str, Any]) -> None:
+    columns = profiles.columns(profile)
+    if not columns:
+        return
+    read = profile.get("read")
+    part = f" of the first {read:,} rows" if isinstance(read, int) else ""
+    click.echo("\n" + click.style("Columns", bold=True) + part)
+    told = ("name", "type", "nulls", "distinct", "min", "max", "mean")
+    rows = [[output.text(column.get(key)) for key in told] for column in columns[:_MOST]]
+    table.echo([key.upper() for key in told], rows, (False, False, True, True, *[False] * 3))
+    if len(columns) > _MOST:
+        click.echo(f"… and {len(columns) - _MOST:,} more; all: --json", err=True)
 
 
 @data_command.command(
@@ -268,8 +292,9 @@ Examples:
   mlgit data pull 58f7a0c1 -o train.parquet
 
 \b
-X is a run, or data as in 'mlgit data show': of a name or path the version that was used
-last. With -o the data are written there too, as a copy of your own.""",
+X is a run, a registered version (churn@v2, churn@production), or data as in 'mlgit data
+show': of a name or path the version that was used last. With -o the data are written
+there too, as a copy of your own.""",
 )
 @click.argument("things", metavar="X...", nargs=-1, required=True)
 @click.option("-o", "--output", "target", metavar="PATH", help="Write one dataset there.")

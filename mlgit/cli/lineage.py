@@ -12,8 +12,7 @@ from mlgit.cli import complete, output
 from mlgit.cli.place import ledger as open_ledger
 from mlgit.lineage import formats, prov
 from mlgit.lineage.api import events
-from mlgit.lineage.collect import SHORT
-from mlgit.lineage.graph import Edge, Node, State, Walk, kept
+from mlgit.lineage.graph import SHORT, Edge, Node, State, Walk, brief, kept
 from mlgit.lineage.trace import Lineage, trace
 
 _FORMATS = ("tree", "json", "dot", "mermaid", "prov", "openlineage")
@@ -228,8 +227,7 @@ def _named(node: Node) -> list[str]:
         called = facts.get("name")
         details = [f"({output.clean(called)})"] if called and called != node.label else []
         details += [output.size(facts["size"])] if facts.get("size") is not None else []
-        short = node.key[:SHORT] + (".dir" if node.key.endswith(".dir") else "")
-        details += [output.clean(short), *filter(None, [kept(node)])]
+        details += [output.clean(each) for each in (brief(node.key), kept(node)) if each]
         return [prefix + label, *details, *map(output.clean, formats.registered(node))]
     if node.kind == "stage":
         return [f"stage {label}", f"{output.clean(facts['lock'])} at {facts['commit'][:SHORT]}"]

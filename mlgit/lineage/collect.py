@@ -22,7 +22,7 @@ from mlgit.ledger.pointers import Content, Direction, RunRow, Use
 from mlgit.lineage import stages
 from mlgit.lineage.cache import Cache
 from mlgit.lineage.folders import Folders, Shelf
-from mlgit.lineage.graph import Edge, Graph, Node, Step
+from mlgit.lineage.graph import SHORT, Edge, Graph, Node, Step
 from mlgit.lineage.stages import Pipelines, Stage
 
 _ENDS = {  # what a run has to do with it, and the prefix of its id
@@ -32,7 +32,6 @@ _ENDS = {  # what a run has to do with it, and the prefix of its id
     "environment": ("ran-in", "environment"),
 }
 _FEW = 20  # environments that are read for what they are
-SHORT = 10  # characters of an id or hash as people are shown it
 
 
 class LedgerSource:

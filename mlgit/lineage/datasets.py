@@ -6,17 +6,17 @@ its versions are the contents that were meant.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, NamedTuple
 
 from mlgit import profiles, saved
-from mlgit.data.hashing import is_md5
 from mlgit.data.profiles import Difference as Change
 from mlgit.data.profiles import schema_difference
 from mlgit.errors import NotFound
 from mlgit.ledger.pointers import Pointers, Use, Version
-from mlgit.lineage.collect import SHORT, LedgerSource
+from mlgit.lineage.collect import LedgerSource
 from mlgit.lineage.find import find
-from mlgit.lineage.graph import Node
+from mlgit.lineage.graph import SHORT, Node, kept
 from mlgit.names import shown
 
 
@@ -47,6 +47,9 @@ class Shown(NamedTuple):
     used: list[Use]
     """By runs, the newest first; an input may have two roles."""
     made: list[Use]
+    profile: dict[str, Any] | None
+    others: dict[str, int]
+    """How many other versions there are, by each of those names; not of what was shown too."""
 
 
 def show(source: LedgerSource, text: str) -> list[Shown]:
@@ -57,7 +60,8 @@ def show(source: LedgerSource, text: str) -> list[Shown]:
     """
     nodes = _contents(source, text)
     versions = source.pointers.versions()
-    keys = [node.key for node in nodes]
+    keys = {node.key: None for node in nodes}
+    others = Counter(each.dataset for each in versions if each.hash not in keys)
     uses = source.pointers.find("hash", keys, "input", "output")
     return [
         Shown(
@@ -65,6 +69,12 @@ def show(source: LedgerSource, text: str) -> list[Shown]:
             [version for version in versions if version.hash == node.key],
             [use for use in uses if use.hash == node.key and use.direction == "input"],
             [use for use in uses if use.hash == node.key and use.direction == "output"],
+            profiles.find(source.ledger, node.key),
+            {
+                each.dataset: others[each.dataset]
+                for each in versions
+                if each.hash == node.key and others[each.dataset]
+            },
         )
         for node in nodes
     ]
@@ -82,18 +92,22 @@ def meant(source: LedgerSource, text: str) -> list[str]:
     """Returns the md5s that can be fetched for what a person means: a run's, or a dataset's.
 
     Raises:
-        NotFound: nothing is meant, or of what is meant only a hash was kept.
+        NotFound: nothing is meant, or no run kept the bytes of what is meant.
     """
-    (first, *_) = nodes = find(source, text)
-    if first.kind == "run":
-        (run,) = saved.load(source.ledger, [first.key])
-        kept = [p.md5 for p in (*run.inputs, *run.outputs) if p.stored == "dvc" and p.md5]
-    else:
-        (newest,) = _contents(source, text)[:1]
-        kept = [newest.key] if is_md5(newest.key) else []
-    if not kept:
-        raise NotFound(f"{shown(text)} has no data to fetch", f"mlgit show {nodes[0].key[:SHORT]}")
-    return list(dict.fromkeys(kept))
+    (first, *_) = find(source, text)
+    if first.kind != "run":
+        newest = _contents(source, text)[0]
+        if told := kept(newest):
+            raise NotFound(
+                f"no run kept the bytes of {shown(newest.label)}, only its {told.split()[0]}",
+                "log_input keeps them unless keep=False, those of an address with fetch=True",
+            )
+        return [newest.key]
+    (run,) = saved.load(source.ledger, [first.key])
+    found = [p.md5 for p in (*run.inputs, *run.outputs) if p.stored == "dvc" and p.md5]
+    if not found:
+        raise NotFound(f"{shown(text)} has no data to fetch", f"mlgit show {first.key[:SHORT]}")
+    return list(dict.fromkeys(found))
 
 
 class Files(NamedTuple):
@@ -131,7 +145,7 @@ def compare(source: LedgerSource, old: str, new: str) -> Difference:
             files = compared(*(dict(members or ()) for members in inside))
     was, now = (profiles.find(source.ledger, node.key) or {} for node in (before, after))
     columns = schema_difference(was, now) if was and now else []
-    return Difference(before, after, files, (_rows(was), _rows(now)), columns)
+    return Difference(before, after, files, (rows(was), rows(now)), columns)
 
 
 def compared(was: dict[str, str], now: dict[str, str]) -> Files:
@@ -144,6 +158,7 @@ def compared(was: dict[str, str], now: dict[str, str]) -> Files:
     )
 
 
-def _rows(profile: dict[str, Any]) -> int | None:
-    rows = profile.get("rows")
-    return rows if isinstance(rows, int) else None
+def rows(profile: dict[str, Any]) -> int | None:
+    """Returns the number of rows that a stored profile tells, None if it tells none."""
+    found = profile.get("rows")
+    return found if isinstance(found, int) else None

@@ -12,8 +12,8 @@ from mlgit.data.hashing import Hash
 from mlgit.data.state import open_state
 from mlgit.errors import NotFound
 from mlgit.ledger import Repository
-from mlgit.lineage.collect import SHORT, LedgerSource
-from mlgit.lineage.graph import Node
+from mlgit.lineage.collect import LedgerSource
+from mlgit.lineage.graph import SHORT, Node
 from mlgit.names import shown
 
 PREFIX = 6  # hex digits that a hash must be given with, at least

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mlgit.lineage.graph import Edge, Graph, Node, kept
+from mlgit.lineage.graph import SHORT, Edge, Graph, Node, brief, kept
 
 _AGAINST = {"used", "ran", "ran-in"}  # edges whose object came before their subject
 
@@ -45,13 +45,12 @@ def registered(node: Node) -> list[str]:
 
 def caption(node: Node) -> tuple[str, str]:
     """Returns what a box says: a title and a line of detail, which may be empty."""
-    key = node.key if node.kind == "stage" else node.key[:10]
     if node.kind == "run":
-        return node.label, f"run {key} {node.facts['status']}"
+        return node.label, f"run {node.key[:SHORT]} {node.facts['status']}"
     if node.kind in ("dataset", "artifact"):
         size = node.facts.get("size")
         told = [
-            key,
+            brief(node.key),
             *([f"{size:,} bytes"] if size is not None else []),
             kept(node),
             *registered(node),

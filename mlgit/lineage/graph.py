@@ -21,8 +21,10 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+SHORT = 10  # characters of an id or hash as people are shown it
 NODE_LIMIT = 50_000  # of one walk; enough for 10,000 runs, and no trap for the memory
 _STEPS_A_NODE = 20  # on average; more is a tangle that somebody made on purpose
+_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 # Tens of thousands are made for one answer, and none refers to itself.
@@ -46,7 +48,21 @@ def kept(node: Node) -> str:
     """Returns what to say of data whose bytes were not kept; "" of all else."""
     if node.facts.get("kept", True):
         return ""
-    return "hash only" if re.fullmatch(r"[0-9a-f]{32}(\.dir)?", node.key) else "address only"
+    return "hash only" if _MD5.fullmatch(node.key) else "address only"
+
+
+def brief(key: str) -> str:
+    """Returns an md5 as people are shown it; of an address what its server called it, or "".
+
+    >>> brief("58f7a0c1d2ab3746e5ffab10c2d3e4f5.dir")
+    '58f7a0c1d2.dir'
+    >>> brief('https://example.org/trips.csv W/"5f-1"')
+    '5f-1'
+    """
+    if _MD5.fullmatch(key):
+        return key[:SHORT] + ".dir" * key.endswith(".dir")
+    tag = re.match(r'(?:W/)?"?([^" ,]+)"?(?: |$)', key.partition(" ")[2])
+    return tag[1][:SHORT] if tag else ""
 
 
 class Edge(msgspec.Struct, frozen=True, gc=False):

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from mlgit.errors import NotFound
 from mlgit.ledger import Ledger
 from mlgit.lineage import versions
-from mlgit.lineage.collect import SHORT, LedgerSource
+from mlgit.lineage.collect import LedgerSource
 from mlgit.lineage.find import find
-from mlgit.lineage.graph import NODE_LIMIT, Graph, Node, Walk, joined, walk
+from mlgit.lineage.graph import NODE_LIMIT, SHORT, Graph, Node, Walk, joined, walk
 from mlgit.names import shown
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from mlgit import profiles
 from mlgit.data.profiles import Difference
 from mlgit.errors import Unreadable
 from mlgit.records.canonical import unpack_number
@@ -54,8 +55,7 @@ class Profile(NamedTuple):
 
 def parse(profile: dict[str, Any]) -> Profile:
     """Returns what can be shown of a stored profile."""
-    every = profile.get("columns")
-    columns = [each for each in every if isinstance(each, dict)] if isinstance(every, list) else []
+    columns = profiles.columns(profile)
     rows, read = _count(profile, "rows"), _count(profile, "read")
     notes = []
     if read is not None:

@@ -129,6 +129,12 @@ def is_ours(tag: str) -> bool:
     return parse(tag) is not None or is_pin(tag) or parse_approval(tag) is not None
 
 
+def model_of(tag: str) -> str | None:
+    """Returns the name of the model that an event or an approval is about; else None."""
+    about = parse(tag) or parse_approval(tag)
+    return about.model if about else None
+
+
 def pin(name: str) -> str:
     """Returns the tag that pins a run called so.
 

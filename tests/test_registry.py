@@ -478,7 +478,7 @@ def test_the_second_is_told_what_the_first_did(
     type_("promote churn@v1 production --push")
     monkeypatch.chdir(ours)
     original = mlgit.cli.model_change._fetch  # type: ignore[attr-defined]
-    monkeypatch.setattr("mlgit.cli.model_change._fetch", lambda: None)  # too early to see it
+    monkeypatch.setattr("mlgit.cli.model_change._fetch", lambda: [])  # too early to see it
     done = type_("promote churn@v2 production --push", code=1)
     assert "meanwhile Bo Beispiel: churn v1: production" in done.stderr
     assert "say it again" in done.stderr

@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -25,6 +26,9 @@ from mlgit.registry.search import runs_of
 from mlgit.registry.signatures import Signer
 from mlgit.registry.state import load, load_model
 
+if TYPE_CHECKING:
+    from mlgit.ledger.sync import Refused
+
 _push = click.option("--push", is_flag=True, help="Fetch first, and send it, all or nothing.")
 _why = click.option("-m", "--reason", default="", metavar="TEXT", help="Why; kept with it.")
 _version = click.argument("version", metavar="MODEL@VERSION")
@@ -41,7 +45,7 @@ def _change(
     find: Callable[[Model, str], Version] = version_meant,
 ) -> None:
     """Does something to a model or version, and sends it if asked to."""
-    turn = _turn(text) if push else None
+    turn, waiting = _turn(text) if push else (None, [])
     with open_ledger() as ledger:
         name, said = split(text)
         model = load_model(ledger, name)
@@ -53,19 +57,22 @@ def _change(
         subject = tag.message.partition("\n")[0]
         click.echo(f"{output.clean(subject)}  (git tag {output.clean(tag.name)})")
     if push:
-        _send(model.name, [tag.name for tag in made], turn)
+        before = [tag for tag in waiting if tags.model_of(tag) == model.name]
+        _send(model.name, [tag.name for tag in made], before, turn)
 
 
-def _turn(text: str) -> tagging.Turn:
-    """Fetches what others did, and notes where the model stood before."""
+def _turn(text: str) -> tuple[tagging.Turn, list[str]]:
+    """Fetches what others did, and notes where the model stood before.
+
+    Returns the git tags, too, that the remote has not.
+    """
     from mlgit.ledger import sync
 
     name, _ = split(text)
     with contextlib.suppress(NotFound), open_ledger() as ledger:  # others may have registered it
         name = load_model(ledger, name).name
     turn = tagging.take_turn(repository(), sync.known_remote(repository(), None), name)
-    _fetch()
-    return turn
+    return turn, _fetch()
 
 
 def _needed(version: Version | None, text: str) -> Version:
@@ -74,7 +81,8 @@ def _needed(version: Version | None, text: str) -> Version:
     return version
 
 
-def _fetch() -> None:
+def _fetch() -> list[str]:
+    """Fetches runs and git tags, and returns the tags that the remote has not."""
     from mlgit.ledger import sync
 
     sync.pull(repository())
@@ -84,10 +92,19 @@ def _fetch() -> None:
             f"the git tag {moved.clashing[0]} here is not the one on the remote",
             f"yours was never sent; let go of it: git tag -d '{moved.clashing[0]}'",
         )
+    return moved.waiting
 
 
-def _send(model: str, made: list[str], turn: tagging.Turn | None = None) -> None:
-    """Sends the ledger, then the tags together; if others were faster, takes ours back."""
+def _send(
+    model: str,
+    made: Sequence[str],
+    before: Sequence[str] = (),
+    turn: tagging.Turn | None = None,
+) -> None:
+    """Sends the ledger and the tags together; what is refused is taken back.
+
+    `before` are tags that were made earlier, which those `made` now stand on.
+    """
     from mlgit import remotes, transfer
     from mlgit.ledger import sync
 
@@ -95,22 +112,40 @@ def _send(model: str, made: list[str], turn: tagging.Turn | None = None) -> None
         shares_data = ledger.exists and bool(remotes.list_remotes(ledger))
     if shares_data:
         transfer.push(repository(), progress=output.transfer("Sending data"))
-    sync.push(repository(), show=sys.stderr.isatty())
     remote = sync.known_remote(repository(), None)
-    before = {event.tag for event in events.load(repository(), model)} - {*made}
     try:
-        tagging.send(repository(), remote, made, turn)
+        tagging.send(repository(), remote, [*before, *made], turn, sys.stderr.isatty())
     except sync.Refused as error:
-        tagging.drop(repository(), made)
-        tagging.fetch(repository())
-        new = [e for e in events.load(repository(), model) if e.tag not in before]
-        told = "; ".join(f"{e.by}: {e.subject}" for e in new[:3])
-        meanwhile = f"; meanwhile {told}" if told else ""
-        raise RemoteFailed(
-            f"{error.message}{meanwhile}",
-            "nothing was changed; to do it all the same, say it again",
-        ) from error
+        raise _taken_back(error, remote, model, made) from error
     click.echo(f"Sent to {remote}.", err=True)
+
+
+def _taken_back(error: Refused, remote: str, model: str, made: Sequence[str]) -> RemoteFailed:
+    """Lets go of tags that a remote refused, and returns what to say of it."""
+    from mlgit.ledger import sync
+
+    ours = tagging.here(repository())
+    known = {event.tag for event in events.load(repository(), model)}
+    tagging.drop(repository(), made)
+    tagging.fetch(repository())
+    theirs = tagging.here(repository())
+    if arrived := [tag for tag in made if theirs.get(tag) == ours[tag]]:
+        have = "has" if len(arrived) == 1 else "have"
+        return RemoteFailed(
+            error.message,
+            f"{output.listed(arrived, 3)} {have} arrived all the same: {remote} takes no push "
+            f"all or nothing; see 'mlgit model history {model}'",
+        )
+    if not isinstance(error, sync.Overtaken):
+        asks = "see to what it asks for, then say it again"
+        hint = error.hint if isinstance(error, sync.TurnRefused) else asks
+        return RemoteFailed(error.message, f"nothing was changed; {hint}")
+    new = [e for e in events.load(repository(), model) if e.tag not in known - {*made}]
+    told = "; ".join(f"{e.by}: {e.subject}" for e in new[:3])
+    return RemoteFailed(
+        error.message + (told and f"; meanwhile {told}"),
+        "nothing was changed; to do it all the same, say it again",
+    )
 
 
 # --- versions --------------------------------------------------------------------------

@@ -78,6 +78,15 @@ class Ledger:
         found = self.reader.find(sha)
         return isinstance(found, Object) and found.kind == "commit"
 
+    def look_at(self, commit: str) -> None:
+        """Reads what another commit has from now on, such as one that is being pushed.
+
+        Raises:
+            Unreadable: it is no ledger's, or of a later format.
+        """
+        self.reload()
+        self._root = root_tree(self.reader, commit)
+
     def reload(self) -> None:
         """Forgets what the branch looked like; the next reading looks again."""
         self._root = None

@@ -12,7 +12,9 @@ import os
 import re
 import stat
 import subprocess
-from collections.abc import Mapping
+import sys
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -97,20 +99,22 @@ class Repository:
     def talk(self, *arguments: str, show: bool) -> subprocess.CompletedProcess[str]:
         """Runs a git command whose exit code and stderr are the caller's to judge.
 
-        With `show` git's stderr goes to ours and is not returned.
+        With `show` its progress, and what the other side says, appear on our stderr
+        meanwhile; what it complains of is left to the caller.
         """
-        done = subprocess.run(
-            ("git", *arguments),
-            cwd=self.start,
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=None if show else subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
-        done.stderr = done.stderr or ""
+        with _listening(show) as (pipe, heard):
+            done = subprocess.run(
+                ("git", *arguments),
+                cwd=self.start,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=pipe,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+            )
+        done.stderr = b"".join(heard).decode(errors="replace")
         return done
 
     def start_git(self, *arguments: str) -> subprocess.Popen[bytes]:
@@ -234,6 +238,41 @@ class Repository:
             ) from None  # git's own words say the same at length
         name, _, rest = ident.partition(" <")
         return Person(name=name, email=rest.partition(">")[0])
+
+
+@contextlib.contextmanager
+def _listening(show: bool) -> Iterator[tuple[int, list[bytes]]]:
+    """Gives a pipe for git's stderr, and a list of what went into it when the block has ended.
+
+    With `show` all but complaints is passed on to our stderr meanwhile.
+    """
+    ours, theirs = os.pipe()
+    heard: list[bytes] = []
+    listener = threading.Thread(target=_listen, args=(ours, heard, show), daemon=True)
+    listener.start()
+    try:
+        yield theirs, heard
+    finally:
+        os.close(theirs)
+    listener.join()  # not after Ctrl-C: what git started may hold its end of the pipe for long
+
+
+_COMPLAINTS = (b"fatal: ", b"error: ", b"hint: ")
+
+
+def _listen(pipe: int, heard: list[bytes], show: bool) -> None:
+    rest = b""
+    with open(pipe, "rb", buffering=0) as stream:
+        while data := stream.read(4096):
+            heard.append(data)
+            if not show:
+                continue
+            *lines, rest = re.split(rb"(?<=[\r\n])", rest + data)
+            if not any(rest.startswith(each) or each.startswith(rest) for each in _COMPLAINTS):
+                lines, rest = [*lines, rest], b""  # a question, perhaps, that waits for an answer
+            shown = b"".join(line for line in lines if not line.startswith(_COMPLAINTS))
+            with contextlib.suppress(OSError):  # nobody is there to see it any more
+                os.write(sys.stderr.fileno(), shown)
 
 
 def open_repository(path: str | os.PathLike[str] = ".") -> Repository:

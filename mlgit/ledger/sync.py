@@ -11,7 +11,7 @@ import random
 import re
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from mlgit import names
@@ -125,19 +125,22 @@ def push(
     remote: str | None = None,
     show: bool = False,
     tags: Sequence[str] = (),
+    turn: str | None = None,
 ) -> Exchange:
     """Sends our ledger to the remote, first merging what others have sent meanwhile.
 
-    With it go these git tags: where the remote can, all of it or nothing.
+    With it go these git tags and the refspec of a turn to decide about a model (see
+    `tagging.Turn`), in one push: all of it or nothing. A remote that cannot do that gets
+    the turn first, then the ledger, then the tags, until it refuses something.
 
     Raises:
         NotFound: there is no such remote, or no ledger to send.
-        RemoteFailed: the remote cannot be reached or refuses.
-        Refused: it does not take one of the tags.
+        Overtaken: it has another tag of a name, or it was somebody else's turn.
+        Refused: it says no to a tag; TurnRefused: to the turn.
+        RemoteFailed: it cannot be reached, or says no to the ledger.
         Unreadable: what it has is no ledger, or contradicts ours; ours is as it was.
     """
-    # To push and be refused costs one round less, but with `show` git would tell of it.
-    return _send(repository, remote, show, tags, fetch=show)
+    return _send(repository, remote, show, _Along(tags, turn), fetch=False)
 
 
 def sync(
@@ -147,11 +150,19 @@ def sync(
     tags: Sequence[str] = (),
 ) -> Exchange:
     """Pulls, then pushes; see there."""
-    return _send(repository, remote, show, tags, fetch=True)
+    return _send(repository, remote, show, _Along(tags), fetch=True)
+
+
+class _Along(NamedTuple):
+    """What goes to a remote with the ledger."""
+
+    tags: Sequence[str] = ()
+    turn: str | None = None
+    """A refspec."""
 
 
 def _send(
-    repository: Repository, remote: str | None, show: bool, tags: Sequence[str], fetch: bool
+    repository: Repository, remote: str | None, show: bool, along: _Along, fetch: bool
 ) -> Exchange:
     remote = known_remote(repository, remote)
     reader = Reader(repository)
@@ -167,7 +178,7 @@ def _send(
                 raise NotFound("there is no ledger here to push", "run 'mlgit init'")
             theirs = commit_at(reader, repository.tracking_ref(remote))
             try:
-                known = None if _push(repository, remote, ours, tags, show) == _NEW else theirs
+                known = None if _push(repository, remote, ours, along, show) == _NEW else theirs
                 received, heard = _news(reader, before, ours)
                 sent, told = _news(reader, known, ours)
                 return Exchange(remote, received, sent, heard, told)
@@ -343,7 +354,15 @@ _REF_WAS_BUSY = 1  # another fetch of the same branch; what goes wrong on the wa
 
 
 class Refused(RemoteFailed):
-    """A remote did not take a tag: it has another one of this name, or a hook said no."""
+    """A remote said no to a git tag, or to the turn to decide about a model."""
+
+
+class TurnRefused(Refused):
+    """It said no to the turn only, whose ref it does not let in."""
+
+
+class Overtaken(Refused):
+    """Somebody was faster: a remote has another git tag of the name, or the turn was theirs."""
 
 
 class _Behind(RemoteFailed):
@@ -351,76 +370,141 @@ class _Behind(RemoteFailed):
 
 
 _NEW = "*"  # git's sign for a branch that the push made
-_BEHIND = (
+_NOT_ATOMIC = "does not support --atomic"
+
+
+def _push(repository: Repository, remote: str, ours: str, along: _Along, show: bool) -> str:
+    """Pushes once and returns git's sign for what happened to the branch.
+
+    The commit is named, not the branch: a run may be saved meanwhile.
+    """
+    turn = [along.turn] if along.turn else []
+    ledger = [f"{ours}:{repository.ref}"]
+    tags = [f"refs/tags/{name}:refs/tags/{name}" for name in along.tags]
+
+    def push(*refspecs: str) -> subprocess.CompletedProcess[str]:
+        options = ("--porcelain", "--no-follow-tags", "--recurse-submodules=no", *_progress(show))
+        return repository.talk("push", *options, remote, *refspecs, show=show)
+
+    done = push("--atomic", *ledger, *tags, *turn) if tags or turn else push(*ledger)
+    found = last = _outcomes(done)
+    is_atomic = _NOT_ATOMIC not in done.stderr
+    for part in () if is_atomic else filter(None, (turn, ledger, tags)):
+        done = push(*part)
+        last = _outcomes(done)
+        found += last
+        if done.returncode:
+            break
+    if done.returncode and not last:
+        raise unreachable(remote, done)
+    sign = next((outcome.sign for outcome in found if outcome.ref == repository.ref), "!")
+    if sign != "!":
+        # git does this itself only where the remote's fetch rule covers the branch. If
+        # another process does at this moment, the next fetch puts it right.
+        with contextlib.suppress(GitFailed):
+            repository.git("update-ref", repository.tracking_ref(remote), ours)
+    said = _reasons(done.stderr, "remote: ")
+    if refusal := _refusal(remote, repository.ref, found, said, is_atomic):
+        raise refusal
+    return sign
+
+
+class _Outcome(NamedTuple):
+    """What `git push --porcelain` says of a ref."""
+
+    sign: str
+    """"!": it was refused."""
+    ref: str
+    """Its name on the remote."""
+    reason: str
+    """As in "fetch first"."""
+
+
+def _outcomes(done: subprocess.CompletedProcess[str]) -> list[_Outcome]:
+    parts = (line.split("\t") for line in done.stdout.splitlines())
+    return [
+        _Outcome(told[0], told[1].rpartition(":")[2], told[2].partition("] ")[2].strip("()"))
+        for told in parts
+        if len(told) == 3
+    ]
+
+
+_TAGS = "refs/tags/"
+_SAFE = "what is here is safe and can be sent later"
+
+
+_TOGETHER = "atomic"  # "atomic push failed" and the like: it was refused for another ref's sake
+_RACE = (
     "fetch first",
     "non-fast-forward",
+    "already exists",
     "cannot lock",
     "failed to update ref",
     "incorrect old",
 )
 
 
-def _push(repository: Repository, remote: str, ours: str, tags: Sequence[str], show: bool) -> str:
-    """Pushes once and returns git's sign for what happened to the branch.
+def _refusal(
+    remote: str, ledger: str, outcomes: Sequence[_Outcome], said: Sequence[str], is_atomic: bool
+) -> RemoteFailed | None:
+    """Returns the error that something was refused, None if nothing was; pure.
 
-    The commit is named, not the branch: a run may be saved meanwhile.
+    A ref that moved meanwhile is a race, and to be told from a hook that says no. `said` are
+    the lines of the remote.
     """
-    options = ("--porcelain", "--no-follow-tags", "--recurse-submodules=no", *_progress(show))
-    refspec = f"{ours}:{repository.ref}"
-    rest = (remote, refspec, *(f"refs/tags/{name}:refs/tags/{name}" for name in tags))
-    done = repository.talk("push", *options, *(["--atomic"] if tags else []), *rest, show=show)
-    if tags and done.returncode and not _lines(done) and (show or NOT_ATOMIC in done.stderr):
-        done = repository.talk("push", *options, *rest, show=show)
-    told = {ref: (sign, outcome) for sign, ref, outcome in _lines(done)}
-    if refspec not in told:
-        raise unreachable(remote, done)
-    sign, outcome = told[refspec]
-    if sign != "!":
-        # git does this itself only where the remote's fetch rule covers the branch. If
-        # another process does at this moment, the next fetch puts it right.
-        with contextlib.suppress(GitFailed):
-            repository.git("update-ref", repository.tracking_ref(remote), ours)
-    is_about_tags = sign != "!" or "atomic" in _reason(outcome)
-    if is_about_tags and (refusal := tag_refusal(remote, done)):
-        raise refusal
-    if sign != "!":
-        return sign
-    said = "".join(f"; it says: {line}" for line in _reasons(done.stderr, "remote: ")[:1])
-    message = f"{remote} refused the ledger: {_reason(outcome)}{said}"
-    if any(reason in outcome for reason in _BEHIND):
-        raise _Behind(message)
-    hint = "what is here is safe and can be sent later"
-    if "shallow" in outcome:
+    refused = {each.ref: each.reason for each in outcomes if each.sign == "!"}
+    if not refused:
+        return None
+    suspects = {ref: why for ref, why in refused.items() if _TOGETHER not in why} or refused
+    ref = ledger if ledger in suspects else next(iter(suspects))
+    reason = suspects[ref]
+    is_whole = ref == ledger and len(refused) > 1 and suspects == refused
+    what = "the ledger" if ref == ledger else _called(ref)
+    what += " and the git tags" * is_whole
+    words = f"; it says: {'; '.join(said[:3])}" if said else ""
+    message = f"{remote} refused {what}: {reason}{words}"
+    moved = _moved(ledger, suspects, said)
+    for each in moved:
+        if each != ledger:
+            return _overtaken(remote, each)
+    if moved:
+        return _Behind(message)
+    if ref != ledger and not ref.startswith(_TAGS):
+        return TurnRefused(
+            message,
+            "that ref keeps two people from deciding at the same time; let it in there, "
+            "or decide without --push and send it with 'mlgit push'",
+        )
+    hint = f"nothing was sent; {_SAFE}" if is_atomic else _SAFE
+    if "shallow" in reason:
         hint = "the history here is cut off; fetch all of it: git fetch --unshallow"
-    raise RemoteFailed(message, hint)
+    is_about_tags = ref != ledger or (is_whole and "declined" in reason)
+    return Refused(message, hint) if is_about_tags else RemoteFailed(message, hint)
 
 
-NOT_ATOMIC = "does not support --atomic"
+def _moved(ledger: str, suspects: Mapping[str, str], said: Sequence[str]) -> list[str]:
+    """Returns which refs were refused because somebody has written them meanwhile.
+
+    Of what is written at once git does not say which it was: then the ledger, because who
+    looks again is told.
+    """
+    if any("; cannot create" in line for line in said):
+        return []  # "cannot lock ref 'a/b': 'a' exists; cannot create 'a/b'": it never can
+    if all(_TOGETHER in why for why in suspects.values()):
+        return [ledger] if any("cannot lock ref" in line for line in said) else []
+    return [ref for ref, why in suspects.items() if any(race in why for race in _RACE)]
 
 
-def tag_refusal(remote: str, done: subprocess.CompletedProcess[str]) -> Refused | None:
-    """Returns the error that a git tag was refused, if a push was told so; names the first."""
-    refused = [(ref, _reason(outcome)) for sign, ref, outcome in _lines(done) if sign == "!"]
-    for ref, reason in refused:
-        name = ref.partition(":")[2].removeprefix("refs/tags/")
-        if "atomic" not in reason and name != ref.partition(":")[2]:
-            said = "".join(f"; it says: {line}" for line in _reasons(done.stderr, "remote: ")[:1])
-            return Refused(f"{remote} refused the git tag {name}: {reason}{said}", _NOTHING_SENT)
-    return None
+def _overtaken(remote: str, ref: str) -> Overtaken:
+    if ref.startswith(_TAGS):
+        told = f"{remote} refused {_called(ref)}: it has another one of this name"
+        return Overtaken(told, "'mlgit pull' says what to do")
+    told = f"{remote} refused: somebody else decided about the model at the same time"
+    return Overtaken(told, "'mlgit pull' fetches what they said")
 
 
-_NOTHING_SENT = "what is here is safe; where the remote takes all or nothing, nothing was sent"
-
-
-def _lines(done: subprocess.CompletedProcess[str]) -> list[tuple[str, str, str]]:
-    """Returns what `git push --porcelain` says of each ref: a sign, the refspec, the outcome."""
-    parts = (line.split("\t") for line in done.stdout.splitlines())
-    return [(told[0], told[1], told[2]) for told in parts if len(told) == 3]
-
-
-def _reason(outcome: str) -> str:
-    """Returns why, as in "[rejected] (fetch first)"."""
-    return outcome.partition("] ")[2].strip("()") or outcome
+def _called(ref: str) -> str:
+    return f"the git tag {ref.removeprefix(_TAGS)}" if ref.startswith(_TAGS) else ref
 
 
 def _progress(show: bool) -> tuple[str, ...]:
@@ -436,14 +520,20 @@ def unreachable(remote: str, done: subprocess.CompletedProcess[str]) -> RemoteFa
             "repair what it complains about; what is here is safe",
         )
     return RemoteFailed(
-        f"{remote} cannot be reached: {reason or 'git says why above'}",
+        f"{remote} cannot be reached: {reason or 'git does not say why'}",
         f"check 'git ls-remote {remote}'; what is here is safe and can be sent later",
     )
 
 
 def _reasons(stderr: str, mark: str = "") -> list[str]:
-    """Returns what git or the other side said, without passwords in URLs."""
+    """Returns what git or the other side said, without progress and passwords in URLs."""
     lines = [line for line in stderr.splitlines() if line.startswith(mark) and line.strip()]
     plain = [re.sub(r"^(fatal|error|remote): ", "", line).strip() for line in lines]
-    said = [line for line in plain if not line.startswith("failed to push some refs")]
-    return [re.sub(r"://[^/@\s]*@", "://", line)[:200] for line in said]
+    return [re.sub(r"://[^/@\s]*@", "://", line)[:200] for line in plain if not _NOISE.match(line)]
+
+
+# What git says anyway: that it failed, and how far it is.
+_NOISE = re.compile(
+    r"failed to push some refs|error: hook declined to update "
+    r"|[A-Z]\w+ \w+: +\d+[%,]|Delta compression using|Total \d+ \("
+)

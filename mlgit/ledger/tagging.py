@@ -7,7 +7,6 @@ that refusal is what makes the registry's event numbers a lock.
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,14 +17,7 @@ from mlgit.errors import Invalid, NotFound, WriteFailed
 from mlgit.ledger.append import write_commit
 from mlgit.ledger.objects import Store, store_files
 from mlgit.ledger.repository import GitFailed, Repository
-from mlgit.ledger.sync import (
-    NOT_ATOMIC,
-    Exchange,
-    Refused,
-    known_remote,
-    tag_refusal,
-    unreachable,
-)
+from mlgit.ledger.sync import Exchange, known_remote, push, unreachable
 
 _AT_ONCE = 500  # tags a command names; thousands would not fit
 
@@ -37,6 +29,8 @@ class Moved(NamedTuple):
     """Those that arrived."""
     clashing: list[str]
     """Those that both sides have and that say different things; nothing was changed."""
+    waiting: list[str] = []  # noqa: RUF012
+    """Those that the remote has not."""
 
 
 def make(repository: Repository, name: str, commit: str, message: str) -> None:
@@ -209,7 +203,7 @@ def fetch(repository: Repository, remote: str | None = None) -> Moved:
         done = repository.talk("fetch", *options, remote, *refspecs, show=False)
         if done.returncode:
             raise unreachable(remote, done)
-    return Moved(new, _clashing(ours, theirs))
+    return Moved(new, _clashing(ours, theirs), sorted(ours.keys() - theirs.keys()))
 
 
 def share(
@@ -220,13 +214,13 @@ def share(
 ) -> tuple[Exchange, Moved]:
     """Sends the ledger, by `sync.push` or `sync.sync`, with our tags that a remote has not.
 
-    Where the remote can, the ledger and up to 500 tags go all together or not at all; what
-    is beyond follows in further such pushes.
+    What is beyond 500 tags follows in further such pushes.
 
     Raises:
         NotFound: there is no such remote, or no ledger.
-        Refused: the remote does not take one of the tags.
-        RemoteFailed: it cannot be reached, or refuses.
+        Overtaken: it has another tag of a name by now.
+        Refused: it says no to a tag.
+        RemoteFailed: it cannot be reached, or says no to the ledger.
         Unreadable: what it has is no ledger, or contradicts ours.
     """
     remote = known_remote(repository, remote)
@@ -271,40 +265,32 @@ def take_turn(repository: Repository, remote: str, model: str) -> Turn:
 
 
 def send(
-    repository: Repository, remote: str, names: Iterable[str], turn: Turn | None = None
+    repository: Repository,
+    remote: str,
+    names: Sequence[str],
+    turn: Turn | None = None,
+    show: bool = False,
 ) -> None:
-    """Pushes these tags together: where the remote can, all of them or none.
+    """Pushes these tags together with the ledger they stand on, as `sync.push` does.
 
     With a `turn` they go only if nobody has decided about the model since.
 
     Raises:
-        Refused: it does not take one of them.
-        RemoteFailed: it cannot be reached.
+        Overtaken: somebody was faster.
+        Refused: the remote says no to a tag or the turn.
+        RemoteFailed: it cannot be reached, or says no to the ledger.
+        Unreadable: what it has is no ledger, or contradicts ours.
     """
-    wanted = list(names)
-    refspecs = [f"refs/tags/{name}:refs/tags/{name}" for name in wanted]
-    if turn is not None:
-        store = Store(repository)
-        parents = [turn.commit] if turn.commit else []
-        message = "\n".join(["decide", "", *wanted]) + "\n"
-        commit = write_commit(repository, store, store_files(store, {}), parents, message)
-        refspecs.append(f"{commit}:{turn.ref}")
-    done = _push(repository, remote, refspecs, "--atomic")
-    if done.returncode and NOT_ATOMIC in done.stderr:
-        done = _push(repository, remote, refspecs)
-    if refusal := tag_refusal(remote, done):
-        raise refusal
-    if any(line.startswith("!") for line in done.stdout.splitlines()):
-        raise Refused(f"{remote} refused: somebody else decided at the same time")
-    if done.returncode:
-        raise unreachable(remote, done)
+    push(repository, remote, show, names, _moved_on(repository, turn, names) if turn else None)
 
 
-def _push(
-    repository: Repository, remote: str, refspecs: list[str], *more: str
-) -> subprocess.CompletedProcess[str]:
-    options = ("--porcelain", "--no-follow-tags", "--recurse-submodules=no", *more)
-    return repository.talk("push", *options, remote, *refspecs, show=False)
+def _moved_on(repository: Repository, turn: Turn, names: Sequence[str]) -> str:
+    """Makes the commit of a decision, and returns the refspec that sends it."""
+    store = Store(repository)
+    parents = [turn.commit] if turn.commit else []
+    message = "\n".join(["decide", "", *names]) + "\n"
+    commit = write_commit(repository, store, store_files(store, {}), parents, message)
+    return f"{commit}:{turn.ref}"
 
 
 def _clashing(ours: dict[str, str], theirs: dict[str, str]) -> list[str]:

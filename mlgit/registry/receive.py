@@ -8,7 +8,7 @@ what mlgit.toml asks for is met, signatures and approvals by keys that are known
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from mlgit import tags
@@ -57,15 +57,23 @@ def parse(text: str) -> list[Update]:
 _UPDATE = re.compile(r"([0-9a-f]{40}) ([0-9a-f]{40}) (refs/[^\x00-\x20\x7f]+)")
 
 
-def refusals(ledger: Ledger, updates: Iterable[Update]) -> list[str]:
+def refusals(ledger: Ledger, updates: Sequence[Update]) -> list[str]:
     """Returns what there is against a push, as sentences that name the tag; nothing if it may.
 
-    Refs that are no tags of ours are none of our business. New events are judged in the order
-    of their numbers, each knowing those before it, and by the approvals that are there now.
+    Refs that are no tags of ours are none of our business; but a run may come in the push
+    that decides about it, so the ledger is read as it is pushed. New events are judged in the
+    order of their numbers, each knowing those before it, and by the approvals that are there
+    now.
+
+    Raises:
+        Unreadable: what is pushed as the ledger is none.
     """
     found: list[str] = []
     new: list[Event] = []
     said: list[Approval] = []
+    for _, sha, ref in updates:
+        if ref == ledger.repository.ref and not _NOTHING.fullmatch(sha):
+            ledger.look_at(sha)
     for old, sha, ref in updates:
         tag = ref.removeprefix("refs/tags/")
         if tag == ref or not tags.is_ours(tag):

@@ -14,18 +14,22 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
+from click.testing import CliRunner
 from conftest import git
 from peers import SlowLine, refusing, stored_objects
 
 import mlgit
-from mlgit.data import hashing, store, transfer
+from mlgit.cli import cli
+from mlgit.data import hashing, remote, store, transfer
 from mlgit.data.remote import Connection, Remote, connect
 from mlgit.ledger import open_repository
 
@@ -270,6 +274,54 @@ def test_a_push_over_ssh_that_is_cut_off_goes_on(
     assert sent(mlgit_("push", "--yes")) == FILES + 1 - len(arrived)
     assert stored_objects(there / "mlgit") == stored_objects(project / ".git/mlgit/data")
     line.close()
+
+
+def test_a_server_that_stops_answering_ends_the_push(
+    project: Path, ssh: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line stays open and nothing comes any more: only being asked can tell."""
+    train(FILES, 200_000)
+    there = project.parent / "there"
+    mlgit_("remote", "add", "server", f"ssh://127.0.0.1:{urlsplit(ssh.url).port}{there}")
+    monkeypatch.setattr(remote, "SSH_ALIVE", 1)
+    sessions: list[psutil.Process] = []
+    over = threading.Event()
+
+    def hang() -> None:
+        (server,) = (p for p in psutil.Process().children() if p.name() == "sshd")
+        while len(stored_objects(there / "mlgit")) < 3:
+            time.sleep(0.001)
+        sessions.extend(server.children(recursive=True))
+        for session in sessions:
+            session.suspend()
+        over.wait(30)  # lest a push that waits for ever keep the tests from ending
+        for session in sessions:
+            session.resume()
+
+    hanging = threading.Thread(target=hang)
+    hanging.start()
+    begun = time.monotonic()
+    done = CliRunner().invoke(cli, ["push", "--yes"], prog_name="mlgit")
+    seconds = time.monotonic() - begun
+    arrived = stored_objects(there / "mlgit")
+    over.set()
+    hanging.join()
+    assert done.exit_code == 1 and sessions and seconds < 20
+    told = re.search(
+        r"^Error: the data remote server failed: it does not answer any more; "
+        r"(\d+) of 41 files have arrived; no run was sent\n"
+        r"Hint: what has arrived is kept; try again; .*\n\Z",
+        done.stderr,
+        re.MULTILINE,
+    )
+    assert told, done.stderr
+    check_whole(arrived)
+    assert 3 <= int(told[1]) <= len(arrived) < FILES + 1 and not runs_on_origin()
+    arrived = settled(lambda: stored_objects(there / "mlgit"))  # it does what it was told before
+    check_whole(arrived)
+    assert sent(mlgit_("push", "--yes")) == FILES + 1 - len(arrived)
+    assert stored_objects(there / "mlgit") == stored_objects(project / ".git/mlgit/data")
+    assert runs_on_origin()
 
 
 # --- folders -------------------------------------------------------------------------------------

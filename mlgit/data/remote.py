@@ -112,6 +112,11 @@ _WHERE = (
 )
 
 
+# What asyncssh raises of a line that is dead: who was waiting is told that it does not
+# answer, who comes later that it is not open.
+_LOST = {"ConnectionLost", "SFTPConnectionLost", "SFTPNoConnection"}
+
+
 class Connection:
     """A data remote, opened. Made by `connect`; made for several threads."""
 
@@ -142,6 +147,8 @@ class Connection:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise WriteFailed(f"no space is left: {error}", "free some space") from error
             reason = " ".join(str(error).split())[:300] or type(error).__name__
+            if type(error).__name__ in _LOST:
+                reason = "it does not answer any more"
             raise RemoteFailed(
                 f"the data remote {self.name} failed: {reason}", self._hint(error)
             ) from error

@@ -25,7 +25,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 from conftest import git
-from peers import SlowLine, refusing, stored_objects
+from peers import SlowLine, free_port, refusing, stored_objects
 
 import mlgit
 from mlgit.cli import cli
@@ -308,7 +308,7 @@ def test_a_server_that_stops_answering_ends_the_push(
     hanging.join()
     assert done.exit_code == 1 and sessions and seconds < 20
     told = re.search(
-        r"^Error: the data remote server failed: it does not answer any more; "
+        r"^Error: the data remote server failed: it does not answer; "
         r"(\d+) of 41 files have arrived; no run was sent\n"
         r"Hint: what has arrived is kept; try again; .*\n\Z",
         done.stderr,
@@ -322,6 +322,32 @@ def test_a_server_that_stops_answering_ends_the_push(
     assert sent(mlgit_("push", "--yes")) == FILES + 1 - len(arrived)
     assert stored_objects(there / "mlgit") == stored_objects(project / ".git/mlgit/data")
     assert runs_on_origin()
+
+
+def test_where_nobody_listens(project: Path) -> None:
+    train(1, 10)
+    mlgit_("remote", "add", "server", f"ssh://127.0.0.1:{free_port()}/there")
+    told = mlgit_("push", "--yes", code=1).stderr
+    assert told.startswith("Error: the data remote server failed: Connect call failed")
+
+
+def test_a_server_that_never_answers_ends_the_push(
+    project: Path, ssh: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the connection, as a machine whose memory is full does, and says nothing."""
+    train(3, 10)
+    there = project.parent / "there"
+    mlgit_("remote", "add", "server", f"ssh://127.0.0.1:{urlsplit(ssh.url).port}{there}")
+    monkeypatch.setattr(remote, "SSH_BEGIN", 1)
+    (server,) = (p for p in psutil.Process().children() if p.name() == "sshd")
+    server.suspend()
+    begun = time.monotonic()
+    done = CliRunner().invoke(cli, ["push", "--yes"], prog_name="mlgit")
+    server.resume()
+    assert time.monotonic() - begun < 20
+    assert "Error: the data remote server failed: it does not answer; no run was" in done.stderr
+    assert not runs_on_origin()
+    assert sent(mlgit_("push", "--yes")) == 4
 
 
 # --- folders -------------------------------------------------------------------------------------

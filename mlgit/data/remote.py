@@ -21,6 +21,7 @@ from mlgit.errors import Invalid, MlgitError, RemoteFailed, WriteFailed
 
 PREFIX = "mlgit"  # below the URL a person gives, so that `dvc gc -c` never sees our objects
 S3_PART = 8 * 1024 * 1024  # bytes; every job holds up to four parts in memory
+SSH_BEGIN = 30  # seconds until a connection stands, logging in included
 SSH_ALIVE = 15  # seconds between questions; after three without an answer the line is dead
 LOCAL = "local:"  # stands for a folder, whose path is each machine's own business
 
@@ -112,9 +113,9 @@ _WHERE = (
 )
 
 
-# What asyncssh raises of a line that is dead: who was waiting is told that it does not
-# answer, who comes later that it is not open.
-_LOST = {"ConnectionLost", "SFTPConnectionLost", "SFTPNoConnection"}
+# What is raised when nobody answers, at the beginning or later: of one line that is dead
+# those who wait are told so, and those who come then that it is not open.
+_SILENT = {"FSTimeoutError", "ConnectionLost", "SFTPConnectionLost", "SFTPNoConnection"}
 
 
 class Connection:
@@ -147,8 +148,9 @@ class Connection:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise WriteFailed(f"no space is left: {error}", "free some space") from error
             reason = " ".join(str(error).split())[:300] or type(error).__name__
-            if type(error).__name__ in _LOST:
-                reason = "it does not answer any more"
+            reason = re.sub(r"^\[Errno -?\d+\] ", "", reason)
+            if type(error).__name__ in _SILENT:
+                reason = "it does not answer"
             raise RemoteFailed(
                 f"the data remote {self.name} failed: {reason}", self._hint(error)
             ) from error
@@ -228,7 +230,7 @@ def _open_ssh(remote: Remote) -> Any:
     if keyfile := remote.options.get("keyfile"):
         settings["client_keys"] = [os.path.expanduser(keyfile)]
     return sshfs.SSHFileSystem(
-        parts.hostname, connect_timeout=30, skip_instance_cache=True, **settings
+        parts.hostname, connect_timeout=SSH_BEGIN, skip_instance_cache=True, **settings
     )
 
 

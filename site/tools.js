@@ -218,27 +218,34 @@
       return ["experiment", "status", "user", "branch", "commit", "parent", "duration"].includes(column.key);
     }
 
+    let command = () => {}; // says the command anew, of the sheet that is open
+
     /** Returns the command that saves this view for everybody: a page cannot write. */
     function saving() {
       if (!element.dataset.experiment) return [];
       const name = make("input", { type: "text", placeholder: "best", "aria-label": "Name of the view" });
       const code = make("code", { tabindex: 0 });
       const button = make("button", { type: "button", class: "copy" }, "Copy");
-      const told = () => {
+      command = () => {
+        const fields = (of) => of.map(spelled).join(",");
         const options = [
           ["--where", table.where.trim()],
           ["--sort", table.sort.map((key) => (key.descending ? "-" : "") + spelled(key.field)).join(",")],
-          ["--columns", mlgit.state.get("cols") || ""],
+          ["--columns", table.shown === table.default ? "" : fields(table.shown)],
+          ["--pin", fields(table.pinned)],
+          ["--group-by", table.group ? spelled(table.group) : ""],
+          ["--colour-by", table.colourBy ? spelled(table.colourBy) : ""],
+          ["--part", table.part === "last" ? "" : table.part],
         ].filter(([, given]) => given).flatMap(([option, given]) => [option, shell(given)]);
         code.textContent = mlgit.harmless(["mlgit view save", shell(name.value.trim() || "best"), shell(element.dataset.experiment), ...options].join(" "));
       };
-      name.addEventListener("input", told);
+      name.addEventListener("input", command);
       button.addEventListener("click", async () => {
         await mlgit.copy(code.textContent);
         button.textContent = "Copied";
         setTimeout(() => { button.textContent = "Copy"; }, 1500);
       });
-      told();
+      command();
       return [make("div", { class: "saving" }, make("label", { class: "choice" }, make("span", {}, "Save as"), name),
         make("div", { class: "command" }, code, button))];
     }
@@ -259,6 +266,7 @@
       columns.querySelector("button").classList.toggle("set", Boolean(mlgit.state.get("cols") || mlgit.state.get("pin")));
       view.querySelector("button").classList.toggle("set", Boolean(table.group || table.colourBy || table.part !== "last"));
       explain();
+      command();
     }
 
     /** Says what the colours mean. */

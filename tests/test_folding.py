@@ -234,8 +234,21 @@ def test_the_folded_run_is_another_object() -> None:
             [("view", {"name": "best"}), ("view", {"name": "best", "sort": "id", "new": 1})],
             {"views": {"best": View(sort="id")}},
         ),
+        (
+            [
+                (
+                    "view",
+                    {"name": "all", "pins": ["id"], "group": "name", "colour": "id", "part": "max"},
+                )
+            ],
+            {"views": {"all": View(pins=("id",), group="name", colour="id", part="max")}},
+        ),
         ([("view", {"name": "best"}), ("unview", {"name": "best"})], {}),
         ([("view", {"name": "best", "columns": "id"}), ("unview", {"name": "other"})], {}),
+        *(
+            ([("view", {"name": "best", part: wrong})], {})
+            for part, wrong in (("pins", "id"), ("pins", [1]), ("group", ["id"]), ("part", None))
+        ),
         ([("view", {"name": 1}), ("view", {"name": "a", "where": None}), ("unview", {})], {}),
     ],
     ids=lambda part: " ".join(kind for kind, _ in part) if isinstance(part, list) else "",

@@ -511,7 +511,14 @@ def test_experiments_are_read(ledger: Ledger) -> None:
         views={
             "best": records.View(
                 "metrics.rmse < 7", "metrics.rmse,-started", ("name", 'metrics."val loss".min')
-            )
+            ),
+            "by model": records.View(
+                columns=('params."batch size"', "name", "metrics.rmse"),
+                pins=("metrics.rmse", "params.lr"),
+                group="params.model",
+                colour="params.lr",
+                part="min",
+            ),
         },
     )
     assert found.pop("nyc-taxi") == taxi

@@ -79,7 +79,7 @@ def states(site: Path, known: dict[str, str]) -> dict[str, str]:
         "lookup-hash": f"{urls.LOOKUP}#q={md5[:8]}",
         "lookup-run": f"{urls.LOOKUP}#q={runs[0]}+nothing0",
         "models-as-of": f"{urls.MODELS}#as-of=2026-11-10",
-        "experiment-filtered": taxi + urls.view("metrics.rmse < 7", "-metrics.rmse", []),
+        "experiment-filtered": taxi + urls.view(records.View("metrics.rmse < 7", "-metrics.rmse")),
         "experiment-grouped": f"{taxi}#group=params.model&colour=metrics.rmse",
         "experiment-selected": f"{taxi}#sel={','.join(runs)}",
     }
@@ -405,6 +405,7 @@ def say_hostile(plain: dict[str, Any], run: records.Run, number: int) -> None:
     repository = open_repository()
     where = f"params.{json.dumps(plain['metric'])} = 1"
     view = {"name": plain["name"], "where": where, "sort": "id", "columns": [plain["metric"]]}
+    view |= {"pins": [where], "group": plain["said"], "colour": where, "part": plain["metric"]}
     saved.annotate_experiment(repository, run.experiment, "view", view)
     saved.annotate_experiment(repository, run.experiment, "describe", {"text": plain["said"]})
     with Ledger() as ledger:

@@ -462,7 +462,44 @@ def test_saved_views_are_links(site: Path, browser: Any) -> None:
         "where": "name like '%1' and params.depth = 1",
         "sort": "-params.depth",
         "columns": ["name", "params.depth"],
+        **{"pins": [], "group": "", "colour": "", "part": ""},
     }
+    assert seen.complaints == []
+
+
+def test_a_view_keeps_all_that_is_set(site: Path, browser: Any, tmp_path: Path) -> None:
+    """What a person sets, the page's command saves, and the link of the next site shows."""
+    with visit(browser) as seen:
+        table = Table(seen, site)
+        table.filter("metrics.rmse > 1")
+        table.head("rmse").click()
+        table.page.get_by_role("button", name="Columns").click()
+        table.page.get_by_role("checkbox", name="model").uncheck()
+        table.page.get_by_role("button", name="Keep lr at the left").click()
+        table.page.get_by_role("button", name="Keep depth at the left").click()
+        table.page.keyboard.press("Escape")
+        table.page.get_by_role("button", name="View").click()
+        table.page.get_by_role("textbox", name="Name of the view").fill("all of it")
+        # The command follows what is set while it stands there.
+        table.page.get_by_label("Group by").select_option(label="model")
+        table.page.get_by_label("Colour by").select_option(label="depth")
+        table.page.get_by_label("highest").check()
+        program, *words = shlex.split(table.page.locator(".saving code").inner_text())
+        state, told = table.state(), table.told()
+        heads = table.page.locator(".runs thead bdi").all_inner_texts()
+    assert program == "mlgit" and "lr" in heads[:2]
+    assert {*state} == {"where", "sort", "cols", "pin", "group", "colour", "part"}
+    done = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert done.output == "Saved the view 'all of it' of taxi.\n"
+    with visit(browser) as seen:
+        table = Table(seen, built(tmp_path / "next"))
+        link = table.page.locator(".views a")
+        link.click()
+        table.page.locator(".count", has_text="in 3 groups").wait_for()
+        assert table.state() == state
+        assert table.told() == told
+        assert table.page.locator(".runs thead bdi").all_inner_texts() == heads
+        assert link.get_attribute("aria-current") == "true"
     assert seen.complaints == []
 
 

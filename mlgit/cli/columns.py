@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mlgit import saved
+from mlgit import query, saved
 from mlgit.cli import output
 from mlgit.query import Field
-from mlgit.records import Run
+from mlgit.records import Run, View
 
 _FIXED = ("id", "experiment", "name", "status", "started", "duration")
+_ITSELF = (Field("attribute", "id"), Field("attribute", "name"))
 _HEADINGS = {"id": "RUN", "duration": "TOOK"}
 _PARAMS_SHOWN = 6
 
@@ -53,6 +54,19 @@ def default_fields(runs: Sequence[Run], named: Sequence[Field], one_group: bool)
     fields = [Field("attribute", name) for name in _FIXED if name not in unneeded]
     fields += [*named, *metrics(runs), *_varying(runs)[:_PARAMS_SHOWN]]
     return list(dict.fromkeys(fields))
+
+
+def in_view(fields: Sequence[Field], view: View) -> list[Field]:
+    """Returns columns as the site has them in a view: its pinned ones first, but for the run
+    itself, and metrics of which the last value is not asked for by the part that it shows.
+    """
+    pins = [query.parse_field(pin) for pin in view.pins]
+    first = [field for field in fields if pins and field in _ITSELF]
+    ordered = dict.fromkeys([*first, *pins, *fields])
+    if view.part not in query.PARTS:
+        return list(ordered)
+    parts = [f._replace(part=view.part) if f.part == "last" else f for f in ordered]
+    return list(dict.fromkeys(parts))
 
 
 def by_importance(fields: Sequence[Field]) -> list[int]:

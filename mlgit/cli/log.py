@@ -12,7 +12,15 @@ import click
 
 from mlgit import names, query, saved
 from mlgit.cli import absent, complete, groups, output, table
-from mlgit.cli.columns import all_fields, by_importance, cells, default_fields, headings, metrics
+from mlgit.cli.columns import (
+    all_fields,
+    by_importance,
+    cells,
+    default_fields,
+    headings,
+    in_view,
+    metrics,
+)
 from mlgit.cli.place import ledger as open_ledger
 from mlgit.cli.place import live_runs
 from mlgit.cli.view import fields_of
@@ -20,7 +28,7 @@ from mlgit.cli.view import find as find_view
 from mlgit.errors import Invalid, NotFound
 from mlgit.ledger import Ledger
 from mlgit.query import Field
-from mlgit.records import Run
+from mlgit.records import Run, View
 
 ON_TERMINAL = 20  # runs a table shows unless told otherwise
 
@@ -112,16 +120,21 @@ def log_command(
     if len({*forms}) + (template is not None) > 1:
         raise click.UsageError("choose one of --json, --jsonl, --csv and --format")
     form = forms[0] if forms else None
+    looks = View()  # how columns look that nobody has asked for
     if view is not None:
         if experiment is None:
             raise click.UsageError("--view is of an --experiment")
         with open_ledger() as ledger:
             seen = find_view(ledger, experiment, view)
         where = " and ".join(f"({each})" for each in (seen.where, where) if each.strip())
-        sort, columns = sort or seen.sort, columns or ",".join(seen.columns)
+        sort = sort or seen.sort
+        if columns is None:
+            looks, columns = seen, ",".join(seen.columns)
+        if group_by is None and template is None:
+            group_by = seen.group
     compared = query.parse(where).fields
     sorted_by = [key.field for key in query.parse_sort(sort)]
-    chosen = fields_of(columns) if columns else None
+    chosen = in_view(fields_of(columns), looks) if columns else None
     grouping = query.parse_field(group_by) if group_by else None
     inserted = [query.parse_field(part) for part in _PLACE.split(template or "")[1::2]]
     fill = _filler(template, inserted) if template is not None else None
@@ -133,14 +146,15 @@ def log_command(
     unknown = absent.warn(asked if runs else [*compared, *asked], runs)
     named = [field for field in (*compared, *sorted_by) if field not in unknown]
     if grouping:
-        groups.echo(runs, grouping, chosen or metrics(runs, named), form)
+        shown = chosen or in_view(metrics(runs, named), looks)
+        groups.echo(runs, grouping, shown, form)
     elif fill:
         for run in runs:
             click.echo(fill(run))
     elif form:
         _print_data(runs, chosen, form)
     elif runs:
-        fields = chosen or default_fields(runs, named, experiment is not None)
+        fields = chosen or in_view(default_fields(runs, named, experiment is not None), looks)
         order = None if chosen else by_importance(fields)
         _print_table(runs, fields, order, more and limit is None)
     elif live:

@@ -41,14 +41,33 @@ def view_command() -> None:
     epilog="""\b
 Examples:
   mlgit view save best churn --where "metrics.auc > 0.8" --sort -metrics.auc
-  mlgit view save speed churn --columns name,duration,params.batch""",
+  mlgit view save speed churn --columns name,duration,params.batch
+  mlgit view save models churn --group-by params.model --colour-by params.lr --part max""",
 )
 @_name
 @_experiment
 @click.option("--where", default="", metavar="CONDITION", help="Only runs for which this holds.")
 @click.option("--sort", default="", metavar="KEYS", help="Sort by fields, as 'mlgit log' does.")
 @click.option("--columns", default="", metavar="FIELDS", help="The columns, in this order.")
-def save_command(name: str, experiment: str, where: str, sort: str, columns: str) -> None:
+@click.option("--pin", default="", metavar="FIELDS", help="Columns that stay at the left.")
+@click.option("--group-by", default="", metavar="FIELD", help="Group runs by a field.")
+@click.option("--colour-by", default="", metavar="FIELD", help="Colour runs by a field.")
+@click.option(
+    "--part",
+    type=click.Choice(["min", "max"]),
+    help="Show the lowest or highest value of metrics, not the last.",
+)
+def save_command(
+    name: str,
+    experiment: str,
+    where: str,
+    sort: str,
+    columns: str,
+    pin: str,
+    group_by: str,
+    colour_by: str,
+    part: str | None,
+) -> None:
     """Save a view, in place of one with that name."""
     name = name.strip()
     if not name.isprintable() or not 0 < len(name) <= _LONGEST:
@@ -58,15 +77,22 @@ def save_command(name: str, experiment: str, where: str, sort: str, columns: str
         )
     query.parse(where)
     query.parse_sort(sort)
-    fields = list(map(str, fields_of(columns)))
-    if not (where.strip() or sort.strip() or fields):
-        raise click.UsageError("give --where, --sort or --columns")
-    content = {"name": name, "where": where.strip(), "sort": sort.strip(), "columns": fields}
+    view = View(
+        where=where.strip(),
+        sort=sort.strip(),
+        columns=tuple(map(str, fields_of(columns))),
+        pins=tuple(map(str, fields_of(pin))),
+        group=str(query.parse_field(group_by)) if group_by else "",
+        colour=str(query.parse_field(colour_by)) if colour_by else "",
+        part=part or "",
+    )
+    content = {key: value for key, value in view._asdict().items() if value}
+    if not content:
+        raise click.UsageError("say what the view keeps: --where, --sort, --columns …")
     with open_ledger() as ledger:
         stored = saved.find_experiment(ledger, experiment)
-    given = {part: value for part, value in content.items() if value}
     for each in stored:
-        saved.annotate_experiment(repository(), each, "view", given)
+        saved.annotate_experiment(repository(), each, "view", {"name": name, **content})
     click.echo(f"Saved the view {names.shown(name)} of {output.clean(experiment)}.")
 
 
@@ -91,15 +117,20 @@ def list_command(experiment: str | None, as_json: bool) -> None:
         ]
         output.envelope("view.ls", views)
     elif found:
-        headings = ("VIEW", "EXPERIMENT", "WHERE", "SORT", "COLUMNS")
+        used = map(any, zip(*found.values(), strict=True))
+        kept = [part for part, is_used in zip(View._fields, used, strict=True) if is_used]
         rows = [
-            (name, title, view.where, view.sort, ",".join(view.columns))
+            (name, title, *(_said(getattr(view, part)) for part in kept))
             for (title, name), view in sorted(found.items())
         ]
         cells = [[output.clean(cell) or output.ABSENT for cell in row] for row in rows]
-        table.echo(headings, cells, (False,) * 5)
+        table.echo(["VIEW", "EXPERIMENT", *map(str.upper, kept)], cells)
     else:
         click.echo("No views yet.", err=True)
+
+
+def _said(kept: str | tuple[str, ...]) -> str:
+    return kept if isinstance(kept, str) else ",".join(kept)
 
 
 @view_command.command("rm", epilog="\b\nExamples:\n  mlgit view rm best churn")

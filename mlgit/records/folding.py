@@ -219,6 +219,14 @@ class View(NamedTuple):
     where: str = ""
     sort: str = ""
     columns: tuple[str, ...] = ()
+    pins: tuple[str, ...] = ()
+    """Columns that stay at the left."""
+    group: str = ""
+    """The field that runs are grouped by."""
+    colour: str = ""
+    """The field that says their colour."""
+    part: str = ""
+    """Which part of a metric its column shows: `last`, as usual, `min` or `max`."""
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
@@ -268,8 +276,21 @@ def fold_experiment(name: str, facts: Iterable[Fact]) -> Experiment:
 
 
 def _view(fact: Fact) -> View:
-    where, sort = (_str(fact.data.get(part, "")) for part in ("where", "sort"))
-    columns = fact.data.get("columns", [])
-    if not isinstance(columns, list):
-        raise TypeError("a list is expected")
-    return View(where, sort, tuple(map(_str, columns)))
+    def text(part: str) -> str:
+        return _str(fact.data.get(part, ""))
+
+    def fields(part: str) -> tuple[str, ...]:
+        found = fact.data.get(part, [])
+        if not isinstance(found, list):
+            raise TypeError("a list is expected")
+        return tuple(map(_str, found))
+
+    return View(
+        where=text("where"),
+        sort=text("sort"),
+        columns=fields("columns"),
+        pins=fields("pins"),
+        group=text("group"),
+        colour=text("colour"),
+        part=text("part"),
+    )

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
 from urllib.parse import urlencode
+
+from mlgit.records import View
 
 HOME = "index.html"
 RUNS = "runs.html"
@@ -54,13 +55,21 @@ def experiment(stored: str) -> str:
     return f"experiments/{slug(stored)}.html"
 
 
-def view(where: str, sort: str, columns: Iterable[str]) -> str:
+def view(view: View) -> str:
     """Returns what a link to a view of an experiment's runs adds to the page: see site/table.js.
 
-    >>> view("metrics.rmse < 7", "", ["name", "metrics.rmse"])
+    >>> view(View(where="metrics.rmse < 7", columns=("name", "metrics.rmse")))
     '#where=metrics.rmse+%3C+7&cols=name%2Cmetrics.rmse'
     """
-    state = {"where": where, "sort": sort, "cols": ",".join(columns)}
+    state = {
+        "where": view.where,
+        "sort": view.sort,
+        "cols": ",".join(view.columns),
+        "pin": ",".join(view.pins),
+        "group": view.group,
+        "colour": view.colour,
+        "part": view.part,
+    }
     return "#" + urlencode({key: value for key, value in state.items() if value})
 
 

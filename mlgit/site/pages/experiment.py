@@ -68,7 +68,7 @@ def _context(
         else None,
         "statuses": statuses,
         "views": [
-            (name, urls.view(*view)) for name, view in sorted(experiment.views.items()) if any(view)
+            (name, urls.view(view)) for name, view in sorted(experiment.views.items()) if any(view)
         ],
         "table": table,
         "static": static_rows(site, table),

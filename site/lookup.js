@@ -5,6 +5,7 @@
 (() => {
   const PREFIX = 6; // characters that are enough to ask with
   const MOST = 12; // things shown for the beginning of a hash
+  const BREATH = 40; // ms after which the page gets time for itself
   const PIECE = 4 * 1024 * 1024; // bytes hashed at once: some milliseconds, so the page stays alive
   const { counted, make, state, load, size, cut, harmless } = mlgit;
 
@@ -13,7 +14,7 @@
     if (!page) return;
     const form = page.querySelector("form");
     const asked = form.querySelector("input[type=search]");
-    const chooser = form.querySelector("input[type=file]");
+    const [chooser, folderChooser] = form.querySelectorAll("input[type=file]");
     const answers = page.querySelector(".answers");
     const hashing = page.querySelector(".hashing");
     const root = document.documentElement.dataset.root;
@@ -123,6 +124,46 @@
       }).filter(Boolean);
     }
 
+    const isAre = (count) => `${mlgit.integer(count)} ${count === 1 ? "is" : "are"}`;
+
+    function share(count, total) {
+      if (count === total) return total === 1 ? "Its one file is known." : `Each of its ${mlgit.integer(total)} files is known.`;
+      if (!count) return total === 1 ? "Its one file is not known." : `None of its ${mlgit.integer(total)} files is known.`;
+      return `Of its ${mlgit.integer(total)} files ${isAre(count)} known.`;
+    }
+
+    /** Says which files of a folder are known: as what, or as files of which folders. */
+    async function inFolder(members) {
+      const folders = new Map(); // how many of the files lie in each
+      const alone = []; // files that are known by themselves
+      const unknown = [];
+      let breath = performance.now();
+      for (const { path, md5 } of members) {
+        const found = (await known(md5.slice(0, 2))).find((each) => each.hash === md5);
+        const shard = page.dataset.files === undefined ? {} : await get(`file-${md5.slice(0, 2)}`);
+        const places = Object.hasOwn(shard, md5) ? shard[md5] : [];
+        if (found) alone.push([path, found]);
+        else if (!places.length) unknown.push(path);
+        for (const folder of new Set(places.map(([hash]) => hash))) folders.set(folder, (folders.get(folder) || 0) + 1);
+        if (performance.now() - breath > BREATH) {
+          await new Promise((done) => setTimeout(done));
+          breath = performance.now();
+        }
+      }
+      const count = members.length - unknown.length;
+      const most = [...folders].sort(([, one], [, other]) => other - one).slice(0, MOST);
+      const of = await Promise.all(most.map(async ([hash, number]) => [(await things(hash))[0], hash, number]));
+      const names = (paths) => listed(paths.slice(0, MOST).map((path) => make("b", {}, named(path))), paths.length);
+      return make("article", { class: "answer panel" },
+        make("p", {}, share(count, members.length)),
+        make("ul", { class: "plain" },
+          ...of.filter(([folder]) => folder).map(([folder, hash, number]) => make("li", {},
+            `${isAre(number)} in the folder `, link(folder.label, folder.url), " ", make("code", { class: "hash" }, hash.slice(0, 10)))),
+          ...alone.slice(0, MOST).map(([path, found]) => make("li", {},
+            make("b", {}, named(path)), ` is ${KINDS[found.kind]}, `, link(found.label, found.url))),
+          unknown.length && count ? make("li", {}, "Not known: ", ...names(unknown)) : null));
+    }
+
     function nothing(text) {
       const closed = Number(page.dataset.closed);
       const short = text.length < PREFIX;
@@ -149,8 +190,11 @@
 
     // --- asking ---------------------------------------------------------------------------------
 
-    /** Answers for every word, under the names of the files they are the hashes of. */
-    async function ask(words, titles = []) {
+    /**
+     * Answers for every word, under the names of the files and folders they are the hashes of; the first
+     * ones are folders, of which `below` has the files, {path, md5}.
+     */
+    async function ask(words, titles = [], below = []) {
       const mine = ++turn;
       state.set("q", words.join(" "));
       asked.value = words.join(" ");
@@ -159,6 +203,8 @@
         for (const [place, word] of words.entries()) {
           if (titles[place]) out.push(make("h2", { class: "of" }, named(titles[place]), " ", make("code", { class: "hash" }, word)));
           out.push(...(await answer(word)));
+          if (below[place]) out.push(await inFolder(below[place]));
+          if (mine !== turn) return;
         }
       } catch (error) {
         out.push(make("p", { class: "banner error" }, `The data of the look-up cannot be loaded: ${error.message}`));
@@ -174,51 +220,128 @@
       ask(split(asked.value));
     });
 
-    // --- files ------------------------------------------------------------------------------------
+    // --- files and folders --------------------------------------------------------------------------
 
-    async function hash(file, mine) {
+    const bar = hashing.querySelector("progress");
+    const note = hashing.querySelector("p");
+
+    /** Says how far the hashing is, of all that was given. */
+    class Work {
+      constructor(files) {
+        this.started = performance.now();
+        this.total = files.reduce((sum, file) => sum + file.size, 0);
+        this.files = files.length;
+        [this.bytes, this.done] = [0, 0];
+      }
+      tell(file, bytes) {
+        this.bytes += bytes;
+        const rate = this.bytes / 1e3 / (performance.now() - this.started);
+        const place = this.files > 1 ? `, file ${mlgit.integer(this.done + 1)} of ${mlgit.integer(this.files)}` : "";
+        bar.value = this.total ? this.bytes / this.total : this.done / this.files;
+        note.textContent = `${harmless(cut(file.name, 60))}${place}: ${size(this.bytes)} of ${size(this.total)}, ${rate.toFixed(0)} MB/s`;
+      }
+    }
+
+    /** Returns the md5 of a file; null if something else was asked meanwhile. */
+    async function hash(file, work, mine) {
       const digest = new mlgit.Md5();
-      const started = performance.now();
       for (let at = 0; at < file.size; at += PIECE) {
         const piece = await file.slice(at, at + PIECE).arrayBuffer();
         if (mine !== turn) return null;
         digest.update(new Uint8Array(piece));
-        const rate = digest.length / 1e3 / (performance.now() - started);
-        hashing.querySelector("progress").value = digest.length / file.size;
-        hashing.querySelector("p").textContent = `${harmless(cut(file.name, 60))}: ${size(digest.length)} of ${size(file.size)}, ${rate.toFixed(0)} MB/s`;
+        work.tell(file, piece.byteLength);
       }
+      work.done += 1;
       return digest.hex();
     }
 
-    async function take(chosen) {
+    /** Answers for files, and folders of which `read` returns the files. */
+    async function take(files, folders = []) {
       const mine = ++turn;
-      const words = [], titles = [];
+      const words = [], titles = [], below = [];
+      let current = null; // what cannot be read, if something fails
       hashing.hidden = false;
+      bar.removeAttribute("value");
+      note.textContent = "";
       answers.replaceChildren();
-      for (const file of chosen.slice(0, 20)) {
-        try {
-          const md5 = await hash(file, mine);
-          if (md5 === null) return;
-          words.push(md5);
-          titles.push(file.name);
-        } catch (error) {
-          hashing.querySelector("p").textContent = `${harmless(cut(file.name, 60))} cannot be read. Of a folder, drop the files in it.`;
-          return;
+      try {
+        for (const { name, read } of folders) {
+          current = name;
+          const found = await read();
+          if (mine !== turn) return;
+          if (!found.length) throw new mlgit.folders.Refused("There is no file in it that counts.");
+          const work = new Work(found.map(({ file }) => file));
+          const members = [];
+          for (const { path, file } of found) {
+            current = `${name}/${path}`;
+            const md5 = await hash(file, work, mine);
+            if (mine !== turn) return;
+            members.push({ path, md5 });
+          }
+          words.push(mlgit.folders.hash(members));
+          titles.push(name);
+          below.push(members);
         }
+        const work = new Work(files);
+        for (const file of files) {
+          current = file.name;
+          words.push(await hash(file, work, mine));
+          if (mine !== turn) return;
+          titles.push(file.name);
+        }
+      } catch (error) {
+        if (mine !== turn) return;
+        const reason = error instanceof mlgit.folders.Refused ? error.message : "It cannot be read.";
+        bar.value = 0;
+        note.textContent = `${harmless(cut(current, 80))}: ${reason}`;
+        return;
       }
       hashing.hidden = true;
-      if (words.length) ask(words, titles);
+      ask(words, titles, below);
+    }
+
+    const TAKEN = 20; // files and folders at once
+
+    /** Takes what was dropped; has to be called while the event is there. */
+    function takeDropped(transfer) {
+      const entries = [...transfer.items].filter((item) => item.kind === "file")
+        .map((item) => ({ entry: item.webkitGetAsEntry?.(), file: item.getAsFile() }));
+      const folders = entries.filter(({ entry }) => entry?.isDirectory).map(({ entry }) => ({
+        name: entry.name,
+        read: () => mlgit.folders.dropped(entry, (count) => { note.textContent = `${harmless(cut(entry.name, 60))}: ${counted(count, "file")}`; }),
+      }));
+      const files = entries.filter(({ entry, file }) => file && !entry?.isDirectory).map(({ file }) => file);
+      takeSome(files, folders);
+    }
+
+    function takeSome(files, folders = []) {
+      const count = files.length + folders.length;
+      if (count > TAKEN) {
+        turn += 1;
+        hashing.hidden = false;
+        bar.value = 0;
+        note.textContent = `These are ${mlgit.integer(count)} files; at most ${TAKEN} are taken at once. Drop the folder that they lie in.`;
+      } else if (count) {
+        take(files, folders);
+      }
     }
 
     chooser.addEventListener("change", () => {
       const chosen = [...chooser.files];
       chooser.value = ""; // or the same file, changed since, could not be chosen again
-      if (chosen.length) take(chosen);
+      takeSome(chosen);
+    });
+    folderChooser.addEventListener("change", () => {
+      const chosen = [...folderChooser.files];
+      folderChooser.value = "";
+      if (!chosen.length) return;
+      const [name] = chosen[0].webkitRelativePath.split("/");
+      takeSome([], [{ name, read: () => mlgit.folders.chosen(chosen) }]);
     });
     for (const kind of ["dragover", "drop"]) {
       document.addEventListener(kind, (event) => {
         event.preventDefault();
-        if (kind === "drop" && event.dataTransfer.files.length) take([...event.dataTransfer.files]);
+        if (kind === "drop") takeDropped(event.dataTransfer);
       });
     }
     document.addEventListener("dragover", () => page.classList.add("over"));

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +84,26 @@ def visit(browser: Any, width: int = 1280, theme: str = "light", **more: Any) ->
     context = browser.new_context(viewport=viewport, color_scheme=theme, **more)
     yield Visit(context.new_page())
     context.close()
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """Serves a folder to this machine, and gives its address."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def kind(url: str) -> str:

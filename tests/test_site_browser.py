@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import csv
 import functools
-import http.server
 import json
 import os
 import shutil
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +17,7 @@ from urllib.parse import unquote, urldefrag, urlencode
 import axe_playwright_python
 import pytest
 import showcase
-from browser import Visit, chromium, examples, kind, pages, visit
+from browser import Visit, chromium, examples, kind, pages, serving, visit
 from conftest import add_runs, git, make_run
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
@@ -88,19 +86,8 @@ def states(site: Path, known: dict[str, str]) -> dict[str, str]:
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[str]:
     """The address of a server of the folder `served`."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=str(tmp_path / "served"))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(tmp_path / "served") as address:
+        yield address
 
 
 # Where links and sources of a page lead, those that its scripts made among them.

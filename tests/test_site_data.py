@@ -7,13 +7,14 @@ import json
 import os
 import random
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import axe_playwright_python
 import pytest
-from browser import chromium, pages, visit
+from browser import Visit, chromium, pages, serving, visit
 from click.testing import CliRunner
 from conftest import add_runs, git, make_run
 from test_site_build import check_links, content, make
@@ -21,6 +22,8 @@ from test_site_build import check_links, content, make
 import mlgit
 from mlgit import profiles, saved
 from mlgit.cli import cli
+from mlgit.data.ingest import measure
+from mlgit.data.state import State
 from mlgit.ledger import Ledger, append
 from mlgit.records import Pointer
 from mlgit.site import neighbours, picture, profile, urls
@@ -517,7 +520,7 @@ def test_the_address_holds_the_question(lookup: Any, taxi: Path) -> None:
 
 
 def test_a_file_is_hashed_and_found(lookup: Any, taxi: Path, tmp_path: Path) -> None:
-    chooser = lookup.page.locator("input[type=file]")
+    chooser = lookup.page.get_by_label("Files")
     chooser.set_input_files(taxi / "clean.csv")
     answer = said(lookup)
     assert "clean.csv" in answer
@@ -547,13 +550,155 @@ def test_a_file_is_dropped(lookup: Any, taxi: Path) -> None:
     assert "dropped.csv" in (answer := said(lookup)) and "This is a dataset" in answer
 
 
+# Names that JavaScript puts in another order, that JSON spells out, and in both of Unicode's forms.
+ODD_NAMES = [
+    "\uff5e",
+    "\U0001f600",
+    "a\u0301",
+    "\u00e1",
+    'q"\\',
+    "tab\t",
+    "del\x7f",
+    "b/c/d",
+    "b.c",
+]
+
+
+def folder_of(place: Path, names: Iterable[str]) -> Path:
+    """Makes a folder of files that say their own names."""
+    for name in names:
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(name, "utf-8")
+    return place
+
+
+@pytest.fixture
+def served_lookup(taxi: Path, tmp_path: Path, browser: Any) -> Iterator[Visit]:
+    """The look-up of a site that is served, where Chromium lets a page read a dropped folder."""
+    make(tmp_path / "out")
+    with serving(tmp_path / "out") as address, visit(browser) as seen:
+        seen.page.goto(f"{address}/lookup.html")
+        yield seen
+    assert seen.complaints == []
+    assert all(url.startswith(f"{address}/") for url in seen.requests)
+
+
+def drop(seen: Any, *paths: Path) -> None:
+    """Drops files and folders on the page, as a person does from a file manager."""
+    session = seen.page.context.new_cdp_session(seen.page)
+    files = list(map(str, paths))
+    data = {"items": [], "files": files, "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+    session.detach()
+
+
+def give(seen: Any, folder: Path, way: str) -> None:
+    if way == "drop":
+        drop(seen, folder)
+    else:
+        seen.page.get_by_label("A folder").set_input_files(folder)
+
+
+@pytest.mark.parametrize("way", ["drop", "choose"])
+def test_a_folder_has_the_hash_that_python_gives_it(
+    served_lookup: Visit, tmp_path: Path, way: str
+) -> None:
+    folder = folder_of(tmp_path / "fold er", [*ODD_NAMES, *(f"many/{n}.txt" for n in range(230))])
+    # What DVC passes over: repositories, its own and others within, and empty folders.
+    folder_of(folder, [".dvc/config", "x/.git/config", "sub/.dvc/config", "sub/inside", "y/.git"])
+    (folder / "empty").mkdir()
+    expected = measure(folder, State())
+    assert expected.files == len(ODD_NAMES) + 230
+    give(served_lookup, folder, way)
+    answer = said(served_lookup)
+    assert expected.md5 in answer and "fold er" in answer
+    assert "Nothing that is recorded here begins with" in answer
+    assert "None of its 239 files is known." in answer
+    assert served_lookup.page.url.endswith(f"#q={expected.md5}")
+
+
+def test_a_folder_is_told_as_a_dataset_and_by_its_files(
+    lookup: Any, taxi: Path, tmp_path: Path
+) -> None:
+    give(lookup, taxi / "data" / "zones", "choose")
+    answer = said(lookup)
+    assert "This is a dataset" in answer and "in 3 files" in answer
+    assert "Each of its 3 files is known. 3 are in the folder data/zones" in answer
+    other = tmp_path / "mine"
+    shutil.copytree(taxi / "data" / "zones", other)
+    (other / "a.csv").write_text("changed")
+    shutil.copy(taxi / "clean.csv", other / "copy.csv")
+    give(lookup, other, "choose")
+    lookup.page.get_by_text("Of its 4 files").wait_for()
+    answer = said(lookup)
+    assert "Of its 4 files 3 are known. 2 are in the folder data/zones" in answer
+    assert "copy.csv is a dataset, " in answer and "Not known: a.csv" in answer
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a", "b/.dvcignore"], "b/.dvcignore lies in it, and DVC takes no folder with an ignore"),
+        ([".dvc/x"], "There is no file in it that counts"),
+        ([str(n) for n in range(31)], "It has more than 30 files, which is too much for a page"),
+    ],
+)
+def test_a_folder_that_cannot_be_hashed_says_why(
+    taxi: Path, tmp_path: Path, browser: Any, names: list[str], words: str
+) -> None:
+    out = tmp_path / "out"
+    make(out)
+    script = out / "assets" / "folders.js"
+    script.write_text(script.read_text().replace("MOST = 50_000", "MOST = 30"))
+    folder = folder_of(tmp_path / "folder", names)
+    with serving(out) as address, visit(browser) as seen:
+        seen.page.goto(f"{address}/lookup.html")
+        for way in ("drop", "choose"):
+            give(seen, folder, way)
+            note = seen.page.locator(".hashing p", has_text=words)
+            note.wait_for()
+            assert note.inner_text().startswith("folder: ")
+            seen.page.reload()
+        drop(seen, *([taxi / "clean.csv"] * 21))
+        seen.page.get_by_text("These are 21 files; at most 20 are taken at once").wait_for()
+    assert seen.complaints == []
+
+
+def test_a_large_folder_does_not_freeze_the_page(served_lookup: Visit, tmp_path: Path) -> None:
+    page = served_lookup.page
+    folder = folder_of(tmp_path / "large", [f"{n % 20}/{n}" for n in range(2000)])
+    (folder / "big").write_bytes(bytes(40_000_000))
+    page.evaluate("""() => {
+        window.longest = 0;
+        let last = performance.now();
+        setInterval(() => {
+            longest = Math.max(longest, performance.now() - last);
+            last = performance.now();
+        }, 10);
+    }""")
+    give(served_lookup, folder, "drop")
+    page.locator(".hashing p", has_text=", file ").wait_for()
+    assert "of 2,001: " in page.locator(".hashing p").inner_text()
+    assert "None of its 2,001 files is known." in said(served_lookup)
+    assert page.evaluate("longest") < 1000  # ms; all of it takes several times as long
+
+
+def test_a_folder_dropped_on_a_page_of_a_folder(lookup: Any, tmp_path: Path) -> None:
+    """Chromium does not let such a page read it, and the page says what else to do."""
+    drop(lookup, folder_of(tmp_path / "folder", ["a"]))
+    lookup.page.get_by_text(
+        "does not let this page read a folder that is dropped; choose"
+    ).wait_for()
+
+
 def test_the_look_up_by_keyboard(lookup: Any, taxi: Path) -> None:
     trips = by_label(site_of(), "trips")[0]
     lookup.page.get_by_role("searchbox").focus()
     lookup.page.keyboard.type(trips[:10])
     lookup.page.keyboard.press("Enter")
     said(lookup)
-    for _ in range(3):  # the button, the chooser, the first link of the answer
+    for _ in range(4):  # the button, both choosers, the first link of the answer
         lookup.page.keyboard.press("Tab")
     lookup.page.keyboard.press("Enter")
     lookup.page.wait_for_url(f"**/{urls.dataset(trips)}")

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_registry import churn, event, gto, gto_state, json_of, our_state, stages, type_  # noqa: F401
 
-from mlgit import names, tags
-from mlgit.ledger import open_repository, tagging
+from mlgit import names, registry, tags
+from mlgit.ledger import Ledger, open_repository, tagging
 from mlgit.registry import approvals
 from mlgit.registry.approvals import Approval, standing
 from mlgit.registry.fold import Version
@@ -93,6 +93,43 @@ def test_it_is_the_key_that_counts(keys: dict[str, Path], hermetic: Path) -> Non
     type_("promote churn@v2 production --force -m", "urgent")
     forced = json_of("history churn")[-1]["forced"]
     assert "2 others have to approve it, and bo@example.org did" in forced
+
+
+def test_twice_is_once(keys: dict[str, Path], bare: Callable[..., Path]) -> None:
+    git("remote", "add", "origin", bare())
+    git("push", "--quiet", "origin", "main")
+    with being("bo", keys):
+        type_("approve churn@v2 production -m", "checked on May")
+        before = git("for-each-ref")
+        for more in ("", " --push"):
+            done = type_(f"approve churn@v2 Production{more} -m", "again")
+            told = "churn@v2 is already approved for production by bo@example.org\n"
+            assert done.stdout == told
+            assert git("ls-remote", "--refs", "origin").count("approved/") == bool(more)
+        assert git("for-each-ref", "refs/tags") in before
+        with Ledger() as ledger:
+            model = registry.load_model(ledger, "churn")
+            assert approvals.say(ledger, model, model.versions[0], "production") == []
+        # Another stage or version, or by another key, is another approval.
+        type_("approve churn@v2 staging")
+        type_("approve churn@v1 production")
+    with being("cy", keys, "bo@example.org"):
+        type_("approve churn@v2 production")
+    assert len(git("tag", "--list", "approved/*").split()) == 4
+    # What was taken back can be given again.
+    with being("bo", keys):
+        type_("unapprove churn@v2 production")
+        type_("approve churn@v2 production")
+    assert len(git("tag", "--list", "approved/*").split()) == 6
+
+
+def test_nobody_else_s_approval_is_in_the_way(keys: dict[str, Path], hermetic: Path) -> None:
+    every = {**keys, "eve": new_key(hermetic / "eve")}
+    with being("eve", every, "bo@example.org"):
+        type_("approve churn@v2 production")  # of a key that nobody knows
+        type_("approve churn@v2 production")
+    with being("bo", every):
+        assert "approved for production  (git tag" in type_("approve churn@v2 production").stdout
 
 
 def test_two_keys_of_one_person_are_one_approval(keys: dict[str, Path], hermetic: Path) -> None:

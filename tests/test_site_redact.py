@@ -6,17 +6,19 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import add_runs, make_run
-from showcase import md5, metric, summaries
+from conftest import add_runs, git, make_run
+from showcase import add_models, md5, metric, summaries
 from test_site_build import check_links, content
 
-from mlgit import saved
+from mlgit import names, registry, saved
 from mlgit.errors import Invalid
-from mlgit.ledger import Ledger, open_repository, snapshot
+from mlgit.ledger import Ledger, open_repository, snapshot, tagging
+from mlgit.ledger.tagging import New
 from mlgit.records import Person, Pointer, Source
 from mlgit.site import markdown
 from mlgit.site.build import build
 from mlgit.site.redact import USUAL, Redactor, Rules, parse
+from mlgit.tags import ApprovalName
 
 ALL = Rules(redact=[*USUAL, "names"], hide=["Project Bluebird"], keep=["arxiv.org"])
 PEOPLE = [("Ada Example", "ada@laptop"), ("Bob Li", "bob@x.example.org")]
@@ -214,6 +216,32 @@ def test_a_site_of_secrets(repo: Path, tmp_path: Path) -> None:
     assert check_links(out) > 20
     about = (out / "about.html").read_text("utf-8")
     assert "What is left out" in about and "Mail addresses" in about
+
+
+def test_who_approved_stays_here(showcase: Path, tmp_path: Path) -> None:
+    add_models(showcase)
+    git("config", "user.name", "Canary Person")
+    git("config", "user.email", "canary-user@mail.example.org")
+    with Ledger() as ledger:
+        (version, *_) = registry.load_model(ledger, "fare").versions
+        name = ApprovalName("fare", version.version, "production", names.new_id())
+        said = f"approved\n\nas {SECRET} did\n"
+        tagging.make_all(ledger.repository, [New(str(name), version.commit, said, 1_767_225_600)])
+        plain, usual, out = (tmp_path / name for name in ("plain", "usual", "out"))
+        build(ledger, plain)
+        build(ledger, usual, rules=Rules())
+        build(ledger, out, rules=Rules(redact=[*USUAL, "names"], hide=["canary-word"]))
+    own = f"models/fare/{version.short}.html"
+    assert {("Canary Person", url) for url in ("index.html", "models/fare.html", own)} <= found(
+        plain
+    )
+    assert {("canary-user", own), ("canary-path", own), ("canary-path", "index.html")} <= found(
+        plain
+    )
+    assert {canary for canary, _ in found(usual)} == {"Canary Person", "canary-word"}
+    assert found(out) == set()
+    page = (out / own).read_text("utf-8")
+    assert "[name 2]" in page and "[mail 2]" in page and "[name 1]" in page
 
 
 def test_over_a_site_that_was_not_redacted(repo: Path, tmp_path: Path) -> None:

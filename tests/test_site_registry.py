@@ -282,8 +282,10 @@ def test_approvals_are_told_but_not_counted(out: Path, tmp_path: Path) -> None:
     assert "Approved for production by Ada Example" in text_of(out / "models/fare.html")
     changed = {url for url, data in content(out).items() if before.get(url) != data}
     assert changed == {
-        *("models/fare/v1.html", "models/fare.html", "mlgit-site.json"),
+        *("models/fare/v1.html", "models/fare.html", "index.html", "mlgit-site.json"),
     }
+    home = text_of(out / "index.html").partition("What changed in the registry")[2]
+    assert "Ada Example fare v1 approved for production as it was before" in home
     with Ledger() as ledger:
         (said,) = approvals.load(ledger.repository)
     # One that nobody signed, and one of another version's commit.
@@ -295,6 +297,8 @@ def test_approvals_are_told_but_not_counted(out: Path, tmp_path: Path) -> None:
     make(out)
     own = text_of(out / "models/fare/v1.html")
     assert own.count("approved for production") == 2 and "approved for staging" not in own
+    home = text_of(out / "index.html").partition("What changed in the registry")[2]
+    assert home.count("approved for production") == 2 and "approved for staging" not in home
     assert "Ada Example approved for production not signed" in own
     type_("unapprove", "fare@v1", "production", "-m", "leaks")
     make(out)
@@ -302,6 +306,8 @@ def test_approvals_are_told_but_not_counted(out: Path, tmp_path: Path) -> None:
     own = text_of(out / "models/fare/v1.html")
     assert page.count("<s>") == 2 and own.count("taken back since") == 2
     assert "took the approval back for production leaks signed (SSH)" in own
+    home = text_of(out / "index.html").partition("What changed in the registry")[2]
+    assert "Ada Example fare v1 no longer approved for production leaks" in home
     assert "Approved for" not in text_of(out / "models/fare.html")
     type_("approve", "fare@v1", "production")
     make(out)

@@ -56,8 +56,8 @@ def _change(
     for tag in made:  # each says what was done
         subject = tag.message.partition("\n")[0]
         click.echo(f"{output.clean(subject)}  (git tag {output.clean(tag.name)})")
-    if push:
-        before = [tag for tag in waiting if tags.model_of(tag) == model.name]
+    before = [tag for tag in waiting if tags.model_of(tag) == model.name]
+    if push and (made or before):
         _send(model.name, [tag.name for tag in made], before, turn)
 
 
@@ -306,7 +306,11 @@ def _approval(version: str, stage: str, reason: str, push: bool, withdrawn: bool
     def verb(ledger: Ledger, model: Model, found: Version | None) -> list[New]:
         name = verbs.stage_named(stage, policy.load(ledger).stages)
         chosen = _needed(found, version)
-        return approvals.say(ledger.repository, model, chosen, name, reason, withdrawn=withdrawn)
+        made = approvals.say(ledger, model, chosen, name, reason, withdrawn=withdrawn)
+        if not made and (signer := approvals.already(ledger, model, chosen, name)):
+            told = f"{chosen.name} is already approved for {name} by {signer.who}"
+            click.echo(output.clean(told))
+        return made
 
     _change(version, push, verb)
 

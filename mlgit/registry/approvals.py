@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 from mlgit import names, tags
 from mlgit.errors import WrongState
-from mlgit.ledger import tagging
+from mlgit.ledger import Ledger, tagging
 from mlgit.ledger.repository import Repository
 from mlgit.ledger.tagging import New
 from mlgit.registry import tag_objects
 from mlgit.registry.events import FORMAT
 from mlgit.registry.fold import Model, Version
-from mlgit.registry.signatures import Signature, Signer
+from mlgit.registry.signatures import Signature, Signer, check, is_own
 from mlgit.tags import ApprovalName
 
 
@@ -82,14 +82,8 @@ def standing(
     commit. Who has two keys is one person, and the promoter, by key or address, is none.
     `until` is a stored time: what was said later is left out.
     """
-    last: dict[Signer, Approval] = {}
-    for each in sorted(said, key=lambda approval: approval.name.id):
-        signature = signatures.get(each.sha)
-        subject = (each.name.version, each.name.stage, each.commit)
-        is_about = subject == (version.version, stage, version.commit)
-        is_in_time = until is None or each.time <= until
-        if is_about and is_in_time and signature and signature.signer:
-            last[signature.signer] = each
+    in_time = (each for each in said if until is None or each.time <= until)
+    last = _last(in_time, signatures, version, stage)
     seen = {*promoter} - {""} if promoter else set()
     found = []
     for signer, each in last.items():
@@ -99,8 +93,35 @@ def standing(
     return found
 
 
+def _last(
+    said: Iterable[Approval], signatures: Mapping[str, Signature], version: Version, stage: str
+) -> dict[Signer, Approval]:
+    """Returns the last statement of each key about a version and a stage."""
+    last: dict[Signer, Approval] = {}
+    for each in sorted(said, key=lambda approval: approval.name.id):
+        signature = signatures.get(each.sha)
+        subject = (each.name.version, each.name.stage, each.commit)
+        if subject == (version.version, stage, version.commit) and signature and signature.signer:
+            last[signature.signer] = each
+    return last
+
+
+def already(ledger: Ledger, model: Model, version: Version, stage: str) -> Signer | None:
+    """Returns whose approval of a version for a stage stands, by the key that signs here.
+
+    None if that key has not approved it, or git does not know whose it is: then it may have,
+    and nobody counts it.
+    """
+    said = load(ledger.repository, model.name)
+    signed = check(ledger, [each.sha for each in said if each.is_signed])
+    for signer, each in _last(said, signed, version, stage).items():
+        if not each.name.withdrawn and is_own(ledger.repository, signer):
+            return signer
+    return None
+
+
 def say(
-    repository: Repository,
+    ledger: Ledger,
     model: Model,
     version: Version,
     stage: str,
@@ -110,7 +131,8 @@ def say(
 ) -> list[New]:
     """Approves that a version takes a stage, or takes that back; returns the tag that was made.
 
-    The tag is signed, whatever `tag.gpgSign` says.
+    The tag is signed, whatever `tag.gpgSign` says. None is made if the same key has approved
+    it already, see `already`.
 
     Raises:
         WrongState: the version is in the stage; or there is nothing to take back.
@@ -118,6 +140,7 @@ def say(
     """
     if version.stage == stage and not withdrawn:
         raise WrongState(f"{version.name} is in {stage} already")
+    repository = ledger.repository
     if withdrawn:
         email = repository.person.email
         mine = [
@@ -128,6 +151,8 @@ def say(
         ]
         if not mine or mine[-1].name.withdrawn:
             raise WrongState(f"{email} has not approved {version.name} for {stage}")
+    elif already(ledger, model, version, stage):
+        return []
     name = ApprovalName(model.name, version.version, stage, names.new_id(), withdrawn)
     what = "no longer approved" if withdrawn else "approved"
     subject = f"{model.title} {version.short}: {what} for {stage}"

@@ -6,7 +6,7 @@ applied. Whoever's clock went backwards sees it in the times; nothing is straigh
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from mlgit.registry.approvals import Approval
@@ -92,8 +92,14 @@ def together(events: Iterable[Event], approvals: Iterable[Approval]) -> list[Eve
     return [*found, *waiting]
 
 
-def latest(models: Iterable[Model], limit: int) -> list[tuple[Model, Event]]:
-    """Returns the last events of several models, the newest first."""
-    every = [(model, event) for model in models for event in model.events]
-    every.sort(key=lambda pair: (pair[1].time, pair[1].order), reverse=True)
-    return every[:limit]
+def latest(
+    models: Iterable[Model], approvals: Mapping[str, Iterable[Approval]], limit: int
+) -> list[tuple[Model, Event | Approval]]:
+    """Returns what happened last to several models, the newest first; approvals by model."""
+    every = [
+        (model, each)
+        for model in models
+        for each in together(model.events, approvals.get(model.name, ()))
+    ]
+    every.sort(key=lambda pair: pair[1].time)  # those of one time stay in their order
+    return every[::-1][:limit]

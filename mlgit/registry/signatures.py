@@ -96,6 +96,13 @@ def own(repository: Repository) -> Signer:
     return Signer(repository.person.email, fingerprint)
 
 
+def is_own(repository: Repository, signer: Signer) -> bool:
+    """Tells whether a good signature is by the key that signs here."""
+    mine = own(repository)
+    is_ssh = repository.config.get("gpg.format") == "ssh"
+    return bool(signer.key == mine.key if is_ssh else signer.who == mine.who)
+
+
 def _public(path: str) -> str:
     for name in (path if path.endswith(".pub") else f"{path}.pub", path):
         try:

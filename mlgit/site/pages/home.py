@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from mlgit.registry import Model
-from mlgit.registry.history import latest
+from mlgit.registry import Event, Model
+from mlgit.registry.approvals import Approval
+from mlgit.registry.history import latest, sentence
 from mlgit.site import svg, urls
 from mlgit.site.gather import Experiment, Site
 from mlgit.site.pages import common, ranking, registered
@@ -40,7 +41,8 @@ def units(site: Site, source: Source) -> Iterator[Unit]:
         yield common.page(site, "home.html", urls.HOME, site.title, **_context(site))
 
     states = [registered.state(model) for model in site.models]
-    yield Unit("home", common.key("home", site.root, site.title, states, site.reports), make)
+    said = [(each.tag, each.sha) for every in site.approvals.values() for each in every]
+    yield Unit("home", common.key("home", site.root, site.title, states, said, site.reports), make)
 
 
 def _context(site: Site) -> dict[str, Any]:
@@ -75,12 +77,28 @@ def _serving(site: Site) -> list[registered.Held]:
     ]
 
 
-def _changes(site: Site) -> list[tuple[Model, registered.EventRow]]:
+class Change(NamedTuple):
+    """What happened to a model, or was said of one."""
+
+    model: Model
+    told: Event | Approval
+    what: str
+    url: str
+
+
+def _changes(site: Site) -> list[Change]:
     """Returns what happened last to the models of the registry."""
+    said = {model.name: registered.statements(site, model) for model in site.models}
     return [
-        (model, registered.events(model, [event])[0])
-        for model, event in latest(site.models, CHANGES)
+        Change(model, told, sentence(model, told), _place(model, told))
+        for model, told in latest(site.models, said, CHANGES)
     ]
+
+
+def _place(model: Model, told: Event | Approval) -> str:
+    """Returns the page of the version that it is about, else of the model."""
+    version = next((each for each in model.versions if each.commit == told.commit), None)
+    return urls.version(model.name, version.short) if version else urls.model(model.name)
 
 
 def _row(site: Site, experiment: Experiment) -> Row:

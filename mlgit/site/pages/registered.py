@@ -134,18 +134,23 @@ class Said(NamedTuple):
         return not self.is_void and not self.approval.name.withdrawn
 
 
+def statements(site: Site, model: Model) -> list[Approval]:
+    """Returns the approvals that are of the very commits of a model's versions; oldest first."""
+    commits = {(version.version, version.commit) for version in model.versions}
+    return [
+        each for each in site.approvals[model.name] if (each.name.version, each.commit) in commits
+    ]
+
+
 def approvals(site: Site, model: Model) -> dict[str, list[Said]]:
     """Returns what was said of the versions of a model, by their numbers; the newest first.
 
     Whether a signature is good is not known here, so none of them is said to count.
     """
     found: dict[str, list[Said]] = {version.version: [] for version in model.versions}
-    commits = {version.version: version.commit for version in model.versions}
     back: set[tuple[str, str, str]] = set()
-    for each in reversed(site.approvals[model.name]):
+    for each in reversed(statements(site, model)):
         name = each.name
-        if commits.get(name.version) != each.commit:
-            continue
         about = (name.version, name.stage, each.email)
         found[name.version].append(Said(each, about in back and not name.withdrawn))
         if name.withdrawn:

@@ -1,6 +1,7 @@
 // The comparison of runs. Which runs, and whether equal fields are shown, stands in the address:
 // compare.html#runs=ID,ID&all=1. Instead of an id a name will do, "@best" is the best of the
-// experiment of the other runs, and the first run is the one that the others are held against.
+// experiment of the other runs, and the first run is the one that the others are held against. The run
+// behind a version of a model is named as in a terminal: taxi@v2, taxi@production, models:/taxi/2.
 //
 // What counts as a difference is what `mlgit diff` says: tests/test_site_compare.py holds that.
 "use strict";
@@ -58,20 +59,42 @@
     }));
   }
 
+  /** Returns the model's name and what is said of the version, as mlgit/registry/find.py does; null of other texts. */
+  function version(text) {
+    const isUri = text.startsWith("models:/");
+    const rest = isUri ? text.slice("models:/".length) : text;
+    const at = rest.lastIndexOf(isUri && !rest.includes("@") ? "/" : "@");
+    return at < 0 ? null : [rest.slice(0, at), rest.slice(at + 1)];
+  }
+
+  /** Returns the id of the run behind a version, or a sentence that says why there is none. */
+  function behind(models, [name, said]) {
+    const model = models.find(({ title }) => title === name) || models.find(({ names }) => names.includes(name));
+    if (!model) return { problem: `There is no model ${name} on this site.` };
+    const number = said.replace(/^v/, "");
+    const parts = /^\d+(\.\d+)?$/.test(number) ? ".0".repeat(3 - number.split(".").length) : "";
+    const known = [said, said.toLowerCase(), `v${number}${parts}`].find((each) => Object.hasOwn(model.runs, each));
+    if (known === undefined) return { problem: `The model ${model.title} has no version, stage or alias ${said} that stands.` };
+    if (!model.runs[known]) return { problem: `Of ${name}@${said} no run is known.` };
+    return { id: model.runs[known] };
+  }
+
   /** Returns the ids that the address means, and what it means nothing by. */
   async function resolve(page, asked) {
     const ids = [];
     const unknown = [];
+    const known = await mlgit.load(page.dataset.known, "compare");
     const relative = asked.filter((text) => text.startsWith("@"));
     for (const text of asked.filter((each) => !each.startsWith("@"))) {
       const run = ID.test(text) ? { id: text } : (await everyRun(page)).find(
         (each) => each.label === text || (text.length >= 4 && each.id.startsWith(text)));
-      if (run) ids.push(run.id);
-      else unknown.push(`There is no run ${text} on this site.`);
+      const meant = !run && version(text);
+      const { id, problem } = run || (meant ? behind(known.models, meant) : { problem: `There is no run ${text} on this site.` });
+      if (id) ids.push(id);
+      else unknown.push(problem);
     }
     if (relative.length && ids.length) {
       const { experiment } = await read(page, ids[0]).catch(() => ({}));
-      const known = await mlgit.load(page.dataset.known, "compare");
       for (const text of relative) {
         const best = text === "@best" && Object.hasOwn(known.best, experiment) && known.best[experiment];
         if (!best) unknown.push(`What ${text} is of ${experiment} cannot be told.`);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import pytest
 from browser import Visit, chromium, visit
 from click.testing import CliRunner
 from conftest import add_runs, make_run
-from showcase import metric, summaries
+from showcase import add_models, metric, summaries
 from test_site_browser import ATTACKS
 
 from mlgit import query, records, saved
 from mlgit.cli import cli
+from mlgit.errors import NotFound
 from mlgit.ledger import Ledger
+from mlgit.registry import api
 from mlgit.site import urls
 from mlgit.site.build import build
 
@@ -211,6 +214,47 @@ def test_names_the_best_and_what_is_not_there(
         assert "7zzzzzzzzz is not on this site" in page.locator(".tally [role=status]").inner_text()
         compare(seen, site, ids["baseline"], ids["boosted"], ids["baseline"])
         assert page.locator("thead th a").count() == 2
+
+
+SAID = [
+    *("v1", "2", "V2", "v3.0.0", "3.0.0", "v3.0", "3.0.1", "v9", "v01", "latest", "LATEST", "none"),
+    *("production", "Production", "staging", "archived", "champion", "Champion", "", "a@v1"),
+    "constructor",
+]
+
+
+def test_the_run_behind_a_version_is_the_one_that_the_terminal_means(
+    showcase: Path, tmp_path: Path, browser: Any
+) -> None:
+    add_models(showcase)
+    with Ledger() as ledger:
+        build(ledger, tmp_path / "site")
+        names = [model.title for model in api.load(ledger).models.values()]
+        texts = [f"{name}@{said}" for name in (*names, "nobody") for said in SAID]
+        texts += [f"models:/{name}{said}" for name in names for said in ("/2", "/Staging", "@v1")]
+        expected: dict[str, str | None] = {}
+        for text in texts:
+            with suppress(NotFound):
+                expected[text] = api.meant(ledger, text)[1].run
+    assert len(expected) > 15 and len(names) == 3
+    with visit(browser) as seen:
+        compare(seen, tmp_path / "site", *texts[:1])
+        for text in texts:
+            seen.page.evaluate(
+                "text => { location.hash = new URLSearchParams({runs: text}) }", text
+            )
+            seen.settle()
+            heads = seen.page.locator("thead th a").evaluate_all("all => all.map(a => a.href)")
+            found = [url.rpartition("/")[2].removesuffix(".html") for url in heads]
+            assert found == ([expected[text]] if text in expected else []), text
+        told = seen.page.locator(".tally [role=status]")
+        for text, words in (
+            ("nobody@v1", "There is no model nobody on this site."),
+            ("fare@v9", "The model fare has no version, stage or alias v9 that stands."),
+        ):
+            compare(seen, tmp_path / "site", text)
+            assert words in told.inner_text()
+    assert seen.complaints == []
 
 
 def test_the_best_has_finished(repo: Path, tmp_path: Path, browser: Any) -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
 import msgspec
 
+from mlgit.errors import NotFound
+from mlgit.registry.find import version_meant
+from mlgit.registry.fold import Model
 from mlgit.site import urls
 from mlgit.site.gather import Site
 from mlgit.site.pages import common, ranking
@@ -19,14 +24,28 @@ def units(site: Site, source: Source) -> Iterator[Unit]:
     def page() -> Iterator[tuple[str, bytes]]:
         yield common.page(site, "compare.html", urls.COMPARE, "Compare runs")
 
-    best = _best(site)
+    found = {"best": _best(site), "models": [_model(model) for model in site.models]}
 
     def known() -> Iterator[tuple[str, bytes]]:
-        content = msgspec.json.encode({"best": best})
-        yield urls.COMPARE_DATA, common.script("compare", content)
+        yield urls.COMPARE_DATA, common.script("compare", msgspec.json.encode(found))
 
     yield Unit("compare", common.key("compare", site.title), page)
-    yield Unit("compare/known", common.key("compare/known", best), known)
+    yield Unit("compare/known", common.key("compare/known", found), known)
+
+
+def _model(model: Model) -> dict[str, Any]:
+    """Returns a model's names, and the run behind all that may be said after its name and "@"."""
+    labels = [
+        *("latest", "none"),
+        *(label for version in model.present for label in (version.stage, *version.aliases)),
+        *(version.version for version in model.versions),
+    ]
+    runs = {}
+    for label in labels:
+        if label:
+            with suppress(NotFound):  # nothing is latest, or the version was withdrawn
+                runs[label] = version_meant(model, label).run
+    return {"title": model.title, "names": [model.name, *model.former], "runs": runs}
 
 
 def _best(site: Site) -> dict[str, tuple[str | None, str]]:

@@ -51,9 +51,9 @@
         tickColor: line, tickSize: 3, labelPadding: 4, labelLimit: 120, titleLimit: 240, domain: false,
       },
       axisX: { grid: false, domain: true, labelFlush: true },
-      axisY: { ticks: false },
+      axisY: { ticks: false, titlePadding: 8 },
       legend: { ...small, labelColor: soft, titleColor: soft, labelLimit: 160, titleLimit: 160 },
-      style: { margin: { stroke: css("--panel"), strokeWidth: 3, strokeOpacity: 0.85 } },
+      style: { margin: { stroke: css("--panel"), strokeWidth: 6, strokeJoin: "round" } },
       header: { ...small, labelColor: soft, titleColor: soft },
       title: { color: ink, fontWeight: 600, fontSize: 13 },
       text: { fill: soft, fontSize: 11 },
@@ -221,6 +221,24 @@
     if (run) location.href = `${root}runs/${encodeURIComponent(run)}.html`;
   }
 
+  /** Returns a number as axes say it: 0.001, 2e-5, 1e12. */
+  const tick = (value) => mlgit.number(value, 4).replace(/e([+-])0*/, (_, sign) => (sign === "-" ? "e-" : "e"));
+
+  // The same for Vega, which knows how many digits the numbers of an axis need.
+  const ticks = "abs(datum.value) < 1000000 && (abs(datum.value) >= 0.0001 || datum.value === 0) ? datum.label"
+    + " : replace(format(datum.value, '~e'), '+', '')";
+
+  /** Returns where a logarithmic axis has its words: at powers of ten, of a short one between them too. */
+  function decades(low, high) {
+    const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+    const every = Math.ceil((last - first) / 8);
+    const factors = last - first <= 2 ? [1, 2, 5] : [1];
+    const powers = Array.from({ length: last - first + 1 }, (_, place) => first + place);
+    // Written as text, because 10 ** -5 is 0.000009999999999999999.
+    return powers.filter((power) => power % every === 0)
+      .flatMap((power) => factors.map((factor) => Number(`${factor}e${power}`)));
+  }
+
   // On a logarithmic axis the powers of ten stand out.
   const powers = {
     condition: { test: "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 0.001", value: 1 },
@@ -229,5 +247,5 @@
 
   const kinds = { foreign: { prepare: foreign } };
 
-  mlgit.charts = { draw, kinds, css, powers };
+  mlgit.charts = { draw, kinds, css, powers, tick, ticks, decades };
 })();

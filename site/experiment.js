@@ -223,12 +223,12 @@
       }));
       count = rows.length;
       said = [
-        "drag along an axis to pick runs",
+        matchMedia("(any-pointer: fine)").matches ? "drag along an axis to pick runs" : "", // a finger scrolls
         told.rows.length > LINES ? `the first ${counted(LINES, "run")} of the table` : "",
         params.length > AXES - 1 ? `${AXES - 1} of ${params.length} params` : "",
       ].filter(Boolean).join(" · ");
       about.textContent = said;
-      draw({ axes: axes.map((column) => (column === best && params.some((each) => each.key === best.key) ? `${title(column)} ` : title(column))), rows });
+      draw({ axes: axes.map(title), rows });
     }
     return { whole, refresh };
   }

@@ -11,7 +11,7 @@
 
 (() => {
   const { number } = mlgit;
-  const { css } = mlgit.charts;
+  const { css, tick } = mlgit.charts;
 
   const isNumber = (value) => typeof value === "number" || typeof value === "bigint";
   const isFinite = (value) => isNumber(value) && Number.isFinite(Number(value));
@@ -30,10 +30,20 @@
 
   const said = (value) => (isNumber(value) ? number(Number(value), 6) : mlgit.cut(mlgit.whole(value), 60));
 
+  /** Returns what a scale of Vega-Lite needs besides: of what is never negative, no axis goes below zero. */
+  function ends({ kind, low, high }) {
+    if (kind === "log") return { values: mlgit.charts.decades(low, high) };
+    if (kind !== "linear") return {};
+    const room = 0.3 * (high - low); // more than the padding of a narrow chart
+    const isNear = (low >= 0 && low < room) || (high <= 0 && -high < room);
+    return isNear ? { zero: true, padding: 0 } : {};
+  }
+
   function scatter({ x, y, size, rows }) {
     const titles = { x, y, ...(size ? { size } : {}) };
-    const kinds = Object.fromEntries(Object.keys(titles).map((part) =>
-      [part, scaleOf(rows.map((row) => row[part])).kind]));
+    const scales = Object.entries(titles).map(([part]) => [part, scaleOf(rows.map((row) => row[part]))]);
+    const kinds = Object.fromEntries(scales.map(([part, { kind }]) => [part, kind]));
+    const limits = Object.fromEntries(scales.map(([part, scale]) => [part, ends(scale)]));
     const placed = (row, part) => {
       if (kinds[part] === "text") return row[part] === null ? null : said(row[part]);
       return isFinite(row[part]) ? Number(row[part]) : null;
@@ -48,19 +58,24 @@
       const row = rows[Number(value)];
       return [["run", row.label], ...Object.entries(titles).map(([part, title]) => [title, said(row[part])])];
     };
-    return { sets: { rows: points }, shape: { titles, kinds }, lines };
+    return { sets: { rows: points }, shape: { titles, kinds, limits }, lines };
   }
 
-  function shapeScatter(spec, { titles, kinds }) {
+  function shapeScatter(spec, { titles, kinds, limits }) {
     const { encoding } = spec;
-    for (const part of ["x", "y", "size"]) {
+    for (const part of Object.keys(titles)) {
+      const { values, ...bound } = limits[part];
       if (kinds[part] === "text") {
         encoding[part] = { field: part, type: "nominal", axis: { grid: true, labelAngle: 0 } };
       } else if (kinds[part] === "log") {
         Object.assign(encoding[part].scale, { type: "log", nice: false, zero: undefined });
-        if (part !== "size") encoding[part].axis = { gridOpacity: mlgit.charts.powers };
       }
-      if (encoding[part]) encoding[part].title = titles[part];
+      if (part !== "size" && kinds[part] !== "text") {
+        Object.assign(encoding[part].scale, bound);
+        Object.assign(encoding[part].axis, { labelExpr: mlgit.charts.ticks, offset: bound.zero ? 8 : 0 });
+        if (values) Object.assign(encoding[part].axis, { values, gridOpacity: mlgit.charts.powers });
+      }
+      encoding[part].title = titles[part];
     }
     if (!titles.size) encoding.size = { value: 70 };
   }
@@ -78,8 +93,18 @@
     const width = bend(high) - bend(low);
     const place = (value) => (isFinite(value) ? (width ? (bend(Number(value)) - bend(low)) / width : 0.5) : null);
     const several = [...new Set(values.filter(isFinite).map(Number))];
-    const marks = several.length <= 6 ? several : kind === "log" ? powers(low, high) : round(low, high);
-    return { ticks: marks.map((value) => [place(value), number(value, 3)]), place };
+    const marks = several.length <= 6 ? several : kind === "log"
+      ? mlgit.charts.decades(low, high).filter((value) => value >= low && value <= high) : round(low, high);
+    return { ticks: apart(marks.map((value) => [place(value), tick(value)])), place };
+  }
+
+  /** Leaves out those ticks whose words would lie on those of one before. */
+  function apart(ticks) {
+    const kept = [];
+    for (const each of [...ticks].sort(([one], [other]) => one - other)) {
+      if (!kept.length || each[0] - kept.at(-1)[0] >= 0.06) kept.push(each);
+    }
+    return kept;
   }
 
   function round(low, high) {
@@ -89,16 +114,28 @@
     return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, place) => (first + place) * step);
   }
 
-  function powers(low, high) {
-    const first = Math.ceil(Math.log10(low));
-    const found = Array.from({ length: Math.floor(Math.log10(high)) - first + 1 }, (_, place) => first + place);
-    const every = Math.ceil(found.length / 6);
-    return found.filter((power) => power % every === 0).map((power) => 10 ** power);
+  const unlike = (text, others) => (others.includes(text) ? unlike(`${text} `, others) : text);
+
+  /** Returns a title in lines, broken where names have joints. */
+  function lined(title, width = 15, most = 3) {
+    const lines = [""];
+    for (const piece of title.match(/[^._/\s-]*[._/\s-]?/g).filter(Boolean)) {
+      if (lines.at(-1) && lines.at(-1).length + piece.trimEnd().length > width) lines.push("");
+      lines.push(lines.pop() + piece);
+    }
+    const shown = lines.slice(0, most).map((line) => mlgit.cut(line.trimEnd(), width));
+    if (lines.length > most) shown.push(`${mlgit.cut(shown.pop(), width - 1).replace(/…$/, "")}…`);
+    return shown;
   }
 
   function parallel({ axes: titles, rows }) {
     const scales = titles.map((_, axis) => axisOf(rows.map((row) => row.values[axis])));
-    const points = rows.flatMap((row, place) => titles.map((title, axis) => ({
+    // Vega knows an axis by what it says; titles that are shortened to the same get spaces.
+    const lines = titles.map((title) => lined(title));
+    const height = Math.max(...lines.map((each) => each.length));
+    const heads = [];
+    for (const each of lines) heads.push(unlike([...Array(height - each.length).fill(""), ...each].join("\n"), heads));
+    const points = rows.flatMap((row, place) => heads.map((title, axis) => ({
       run: row.run,
       row: place,
       colour: css(row.colour),
@@ -107,13 +144,20 @@
       off: false,
       at: row.values[axis] === null ? null : scales[axis].place(row.values[axis]),
     })));
-    const ticks = scales.flatMap((scale, axis) => scale.ticks.map(([at, text]) => ({ axis: titles[axis], at, text })));
-    const lines = (value) => {
+    const ticks = scales.flatMap((scale, axis) => scale.ticks.map(([at, text]) => ({ axis: heads[axis], at, text })));
+    const told = (value) => {
       const row = rows[Number(value)];
       return [["run", row.label], ...titles.map((title, axis) =>
         [title, row.values[axis] === null ? "-" : said(row.values[axis])])];
     };
-    return { sets: { rows: points, ticks, brushes: [] }, shape: {}, lines };
+    return { sets: { rows: points, ticks, brushes: [] }, shape: { height }, lines: told };
+  }
+
+  function shapeParallel(spec, { height }) {
+    for (const { mark, encoding } of spec.layer) {
+      encoding.x.axis.labelPadding += encoding.x.axis.labelLineHeight * (height - 1); // lines go downwards
+      if (mark.type === "text" && !mark.style) mark.fill = css("--ink");
+    }
   }
 
   /**
@@ -192,5 +236,5 @@
 
   mlgit.charts.kinds.histogram = { prepare: histogram, adapt: shapeHistogram };
   mlgit.charts.kinds.scatter = { prepare: scatter, adapt: shapeScatter, opens: true };
-  mlgit.charts.kinds.parallel = { prepare: parallel, start: brushing };
+  mlgit.charts.kinds.parallel = { prepare: parallel, adapt: shapeParallel, start: brushing };
 })();

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,9 @@ RIGHTMOST = """(() => {
     }
     return [x, y];
 })()"""
+# How many pixels the dots have.
+DOTS = f"""{PIXELS}[1].filter((part, at, data) =>
+    at % 4 === 2 && data[at + 1] > 150 && part > data[at - 2] + 60).length"""
 AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
 RUNS = 15
 
@@ -86,11 +91,11 @@ def test_charts_follow_the_table(ids: list[str], repo: Path, tmp_path: Path, bro
         page_best = [text.split()[-1] for text in page.locator(".leaders a.run").all_inner_texts()]
         assert legend(page)[: len(page_best)] == page_best and len(legend(page)) == 10
         assert page.locator(".exploring select").nth(1).input_value() == "params.lr"
-        dots = page.evaluate(INK)[1]
+        dots = page.evaluate(DOTS)
         # A condition of the table leaves less to draw.
         show(page, out, "#where=params.depth+%3D+1")
         drawn(page, 3)
-        assert page.evaluate(INK)[1] < dots and len(legend(page)) == 4
+        assert 0 < page.evaluate(DOTS) < dots and len(legend(page)) == 4
         # Selected runs are those with curves, in their colours.
         show(page, out, f"#sel={ids[3]},{ids[5]}")
         drawn(page, 3)
@@ -202,6 +207,90 @@ def test_a_stretch_of_an_axis_picks_runs(
         page.mouse.move(1, 1)
         until(page, f"{faint} > {left} * 1.5")
         assert about.inner_text() == "drag along an axis to pick runs"
+    assert seen.complaints == []
+
+
+# Draws runs as dots by x and y, and returns the ends of both axes and the picture.
+AXES = """async (rows) => {
+    const [embed, specs] = await Promise.all(
+        ["assets/vega.js:vega", "data/charts.js:charts"].map((each) =>
+            mlgit.load("../" + each.split(":")[0], each.split(":")[1])));
+    const { prepare, adapt } = mlgit.charts.kinds.scatter;
+    const runs = rows.map(([x, y]) => ({ run: "r", label: "r", colour: "--mark", x, y }));
+    const { sets, shape } = prepare({ x: "lr", y: "loss", rows: runs });
+    const spec = structuredClone(specs.scatter);
+    adapt(spec, shape);
+    Object.assign(spec, { width: 600, height: 200 });
+    const { view } = await embed(document.createElement("div"), spec, {
+        mode: "vega-lite", ast: true, actions: false, defaultStyle: false, tooltip: () => {},
+        patch: (vega) => {
+            vega.data.find((each) => each.name === "rows").values = sets.rows;
+            return vega;
+        },
+    });
+    return [view.scale("x").domain(), view.scale("y").domain(), await view.toSVG()];
+}"""
+
+
+def test_axes_of_dots_end_where_their_values_may(
+    ids: list[str], repo: Path, tmp_path: Path, browser: Any
+) -> None:
+    out = make(tmp_path / "out")
+    with visit(browser) as seen:
+        show(seen.page, out)
+
+        def axes(*rows: tuple[float, float]) -> list[tuple[list[float], list[str]]]:
+            *ends, picture = seen.page.evaluate(AXES, rows)
+            words = re.findall(r"role-axis-label.*?</g>", picture)
+            assert len(words) == 2
+            said = [re.findall(r"<text[^>]*>([^<]+)</text>", part) for part in words]
+            return list(zip(ends, said, strict=True))
+
+        # What is never negative has no axis below zero, and what is far from zero none down to it.
+        (x, x_words), (y, y_words) = axes((0.0, 0.81), (0.02, 0.86), (0.1, 0.9))
+        assert x[0] == 0 and x[1] >= 0.1 and 0.6 < y[0] < 0.81 and y[1] > 0.9
+        assert not [word for word in x_words + y_words if word[0] in "-−"]
+        (x, _), (y, _) = axes((1e-4, -3.0), (5e-4, -2.0), (9e-4, -0.1))
+        assert x[0] == 0 and y[1] == 0 and y[0] <= -3
+        (x, _), _ = axes((-1.0, 1), (2.0, 2), (3.0, 3))
+        assert x[0] < -1
+        # Numbers of any size have short words.
+        (_, x_words), (_, y_words) = axes((1e-5, 2e12), (3e-5, 5e12), (1e-4, 7e12), (0.1, 9e12))
+        assert x_words == ["1e-5", "0.0001", "0.001", "0.01", "0.1"]
+        assert "4e12" in y_words and max(map(len, y_words)) <= 4
+    assert seen.complaints == []
+
+
+def test_long_names_of_axes_are_broken_into_lines(
+    ids: list[str], repo: Path, tmp_path: Path, browser: Any
+) -> None:
+    titles = [
+        "lr",
+        "model.encoder.hidden_dimension",
+        "a" * 60,
+        "a" * 61,
+        "per cent of all trips made",
+    ]
+    values = [[10.0**-place, 1.0 + place, None, 0.5, "x" * (1 + place)] for place in range(9)]
+    out = make(tmp_path / "out")
+    with visit(browser) as seen:
+        show(seen.page, out)
+        sets = seen.page.evaluate(
+            """([axes, every]) => mlgit.charts.kinds.parallel.prepare({
+                axes, rows: every.map((values) => ({ run: "r", label: "", colour: "red", values })),
+            }).sets""",
+            [titles, values],
+        )
+        heads = list(dict.fromkeys(row["axis"] for row in sets["rows"]))
+        assert heads[:2] == ["\n\nlr", "model.encoder.\nhidden_\ndimension"]
+        assert len({*heads}) == 5 and {head.count("\n") for head in heads} == {2}
+        assert max(len(line) for head in heads for line in head.splitlines()) <= 16
+        # Words along an axis lie apart from each other.
+        for head in heads:
+            places = sorted(tick["at"] for tick in sets["ticks"] if tick["axis"] == head)
+            assert all(two - one > 0.05 for one, two in pairwise(places))
+        told = [tick["text"] for tick in sets["ticks"] if tick["axis"] == heads[0]]
+        assert told[0] == "1e-8" and told[-1] == "1"
     assert seen.complaints == []
 
 

@@ -72,12 +72,15 @@ def _scatter() -> Chart:
     hit = alt.selection_point(
         "hit", fields=["row"], on="pointerover", clear="pointerout", empty=False
     )
+    padded = alt.Scale(zero=False, padding=14)
     chart: Chart = (
         alt.Chart(_ROWS)
         .mark_point(filled=True, opacity=0.8, cursor="pointer")
         .encode(
-            x=alt.X("x:Q", scale=alt.Scale(zero=False, padding=14)),
-            y=alt.Y("y:Q", scale=alt.Scale(zero=False, padding=14)),
+            x=alt.X("x:Q", scale=padded).axis(
+                tickCount=alt.ExprRef("ceil(width / 90)"), labelFlush=False
+            ),
+            y=alt.Y("y:Q", scale=padded).axis(tickCount=alt.ExprRef("ceil(height / 50)")),
             size=alt.Size("size:Q", scale=alt.Scale(zero=False, range=[30, 340]), legend=None),
             color=_OWN,
             stroke=alt.Stroke("colour:N", scale=None, legend=None),
@@ -112,13 +115,15 @@ def _histogram() -> Chart:
 def _parallel() -> Chart:
     """Runs as lines across an axis for each of their values; what lies on an axis is 0 to 1."""
     across = alt.X("axis:N", title=None, sort=None, scale=alt.Scale(padding=0.35)).axis(
-        orient="top", ticks=False, domain=False, grid=True, labelAngle=0, labelPadding=10
-    )
+        orient="top", ticks=False, domain=False, labelAngle=0, labelPadding=10,
+        labelExpr="split(datum.label, '\\n')", labelLineHeight=13,
+        grid=True, zindex=1,  # axes lie over the lines that cross them
+    )  # fmt: skip
     upward = alt.Y("at:Q", axis=None, scale=alt.Scale(domain=[0, 1]))
     near = _near("run", empty=True)
-    seen = alt.when("datum.off").then(alt.value(0.05)).when(near).then(alt.value(0.8))
+    seen = alt.when("datum.off").then(alt.value(0.05)).when(near).then(alt.value(0.7))
     base = alt.Chart(_ROWS).encode(x=across, y=upward, color=_OWN, detail="run:N")
-    line = base.mark_line(strokeWidth=1.5).encode(
+    line = base.mark_line(strokeWidth=1.3).encode(
         opacity=seen.otherwise(alt.value(0.08)), order="place:Q"
     )
     point = base.mark_point(filled=True, size=30).encode(opacity=alt.value(0), tooltip="row:Q")

@@ -187,6 +187,10 @@
     return element;
   }
 
+  /** Returns a name in pieces, between which it may be broken into lines: after its joints. */
+  const jointed = (text) => text.split(/(?<=[^\W_][._/-]+)(?=[^\W_])/u)
+    .flatMap((piece, place) => (place ? [document.createElement("wbr"), piece] : [piece]));
+
   async function copy(text) {
     try {
       await navigator.clipboard.writeText(text);
@@ -202,7 +206,7 @@
 
   window.mlgit = {
     data, load, decode, number, decimal, integer, counted, span, size, cut, whole, harmless, ago, exact, tell, make,
-    copy, memory, state, isDark, mayBeBest, Json,
+    jointed, copy, memory, state, isDark, mayBeBest, Json,
     put(name, text) { data.set(name, JSON.parse(text)); },
   };
 

@@ -246,7 +246,7 @@
     const marked = best(row);
     const digits = row.form === "metric" ? decimals(row.values.filter((v) => typeof v === "number")) : null;
     return make("tr", { "data-field": row.field },
-      make("th", { scope: "row" }, make("bdi", { title: row.label.length > 60 && row.label }, mlgit.cut(mlgit.harmless(row.label), 60))),
+      make("th", { scope: "row" }, make("bdi", { title: row.label.length > 60 && row.label }, ...mlgit.jointed(mlgit.cut(mlgit.harmless(row.label), 60)))),
       ...row.values.map((_, place) => cell(row, place, marked, digits)));
   }
 

@@ -408,6 +408,20 @@ def test_a_folder_whose_list_is_not_one_has_a_page(
     assert f"mlgit artifacts get {run_id[:10]} model" in page and 'class="list files"' not in page
 
 
+def test_runs_of_one_day_are_counted_in_words(repo: Path, tmp_path: Path) -> None:
+    days = ["2026-11-20T08:00:00.000000Z", "2026-11-20T09:00:00.000000Z"]
+    add_runs(repo, make_run(started=days[0]), make_run(started=days[1], status="failed"))
+    make(tmp_path / "out")
+    home = (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert "2 runs in 1 experiment, all on one day, 1 of them failed; the last" in home
+    assert "Runs a day" not in home
+    add_runs(repo, make_run(started="2026-11-23T08:00:00.000000Z"))
+    make(tmp_path / "out")
+    home = (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert "3 runs in 1 experiment, the last" in home and "Runs a day" in home
+    assert "<span>2 at most</span>" in home
+
+
 def test_a_missing_artifact_says_how_to_fetch_it(repo: Path, tmp_path: Path) -> None:
     pointer = Pointer(path="model.bin", md5="a" * 32, size=10, kind="model", stored="dvc")
     (run_id,) = add_runs(repo, make_run(outputs=[pointer]))

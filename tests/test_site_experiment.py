@@ -294,6 +294,36 @@ def test_long_names_of_axes_are_broken_into_lines(
     assert seen.complaints == []
 
 
+def test_long_names_fit_a_phone(repo: Path, tmp_path: Path, browser: Any) -> None:
+    long = "augmentation_probability_of_horizontal_flip"
+    runs = [
+        save(number, 3, params={long: 1 / (3 + number), "model.encoder.size": 64 * number})
+        for number in range(6)
+    ]
+    out = make(tmp_path / "out")
+    pages = (
+        "experiments/exp.html",
+        f"runs/{runs[0]}.html",
+        f"compare.html#runs={runs[0]},{runs[1]}",
+    )
+    with visit(browser, 390) as seen:
+        for url in pages:
+            seen.open(f"{out.as_uri()}/{url}")
+            seen.look_over()
+            assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390, url
+            # No value is broken into lines, and no name where it has no joint.
+            for text in ("0.33333", "model.encoder.size"):
+                found = seen.page.locator(f"table:not(.runs-table) :text-is('{text}')")
+                for place in found.all():
+                    style = "(e) => e.getClientRects().length"
+                    lines = place.evaluate(style)
+                    assert lines <= (1 if text[0] == "0" else 3), (url, text)
+        # Two runs stand beside each other without scrolling.
+        table = seen.page.locator("table.compare").bounding_box()
+        assert table["width"] <= 390
+    assert seen.complaints == []
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_nothing_is_drawn_when_there_is_nothing_to_say(
     repo: Path, tmp_path: Path, browser: Any, count: int

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from mlgit.data.hashing import is_md5
 from mlgit.records import pack
@@ -71,6 +71,7 @@ def _environment() -> jinja2.Environment:
         cut=cut,
         decimal=decimal,
         is_md5=is_md5,
+        jointed=jointed,
         number=rounded,
         plain=markdown.plain,
         quoted=shlex.quote,
@@ -135,6 +136,19 @@ def cell(value: Any) -> Markup:
 def cut(text: str, limit: int = CUT) -> str:
     """Returns a text of at most so many characters."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def jointed(text: str) -> Markup:
+    """Returns a name that may be broken into lines after its joints.
+
+    >>> print(jointed("val/top_1.<b>"))
+    val/<wbr>top_<wbr>1.&lt;b&gt;
+    """
+    return Markup(_JOINT.sub(r"\1<wbr>", str(escape(harmless(text)))))
+
+
+# Between letters and digits, so that no escaped character is taken apart.
+_JOINT = re.compile(r"(?<=[^\W_])([._/-]+)(?=[^\W_])")
 
 
 def decimal(value: Any, digits: int | None) -> str:

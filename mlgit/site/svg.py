@@ -79,7 +79,7 @@ def bars(counts: Sequence[tuple[str, Sequence[int]]], kinds: Sequence[str]) -> M
     if not most:
         return Markup("")
     pitch = 600 / max(len(counts), 1)
-    width = min(28.0, pitch * 0.78)
+    width = min(14.0, pitch * 0.7)  # a few bars are no blocks
     drawn = []
     for index, (label, parts) in enumerate(counts):
         x = index * pitch + (pitch - width) / 2

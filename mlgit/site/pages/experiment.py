@@ -52,7 +52,8 @@ class Leader(NamedTuple):
     ranked: ranking.Ranked
     share: float
     """How long its bar is, from 0 to 1."""
-    params: list[tuple[str, Any]]
+    place: int
+    """Its position in the table."""
 
 
 def _context(
@@ -61,6 +62,11 @@ def _context(
     statuses = Counter(site.table.attributes["status"][row] for row in experiment.rows)
     stored = experiment.names[0]
     ranked = ranking.ranked(site, experiment.rows, metric) if metric else []
+    telling = _telling(table, metric) if metric else []
+    order = {each.param: place for place, each in enumerate(telling)}
+    differing = sorted(
+        tables.differing_params(table), key=lambda each: order.get(each.field.key, len(order))
+    )[:_PARAMS]
     return {
         "experiment": experiment,
         "description": markdown.to_html(experiment.description, partial(common.run_url, site))
@@ -76,7 +82,9 @@ def _context(
         "goal": goals.goal(metric) if metric else None,
         "has_best": bool(ranked),
         "leaders": _leaders(table, ranked),
-        "telling": _telling(table, metric) if metric else [],
+        "leaders_params": differing,
+        "digits": tables.decimals([each.value for each in ranked[:LEADERS]]),
+        "telling": telling,
         "telling_shown": importance.SHOWN,
         "gone": [common.link(site, row) for row in experiment.gone],
         "data_name": f"experiment/{urls.slug(stored)}",
@@ -96,16 +104,10 @@ def _leaders(table: tables.Table, ranked: Sequence[ranking.Ranked]) -> list[Lead
     # Bars from the worst of all: zero is not where most metrics begin.
     best, worst = ranked[0].value, ranked[-1].value
     place = {row: index for index, row in enumerate(table.rows)}
-    varying = tables.differing_params(table)
     leaders = []
     for each in ranked[:LEADERS]:
         share = (worst - each.value) / (worst - best) if worst != best else 1.0
-        params = [
-            (column.field.key, value)
-            for column in varying
-            if (value := column.values[place[each.row]]) is not None
-        ]
-        leaders.append(Leader(each, share, params[:_PARAMS]))
+        leaders.append(Leader(each, share, place[each.row]))
     return leaders
 
 

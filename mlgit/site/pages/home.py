@@ -125,14 +125,18 @@ class Activity(NamedTuple):
     unit: str
     first: str
     last: str
+    most: int
     bins: list[tuple[str, list[int]]]
 
 
 def _activity(runs: Sequence[tuple[str, str]]) -> Activity | None:
-    """Returns how many runs there were each day, week or month, by how they ended."""
-    if not runs:
-        return None
+    """Returns how many runs there were each day, week or month, by how they ended.
+
+    None if all were on one day, of which a picture says no more than a word.
+    """
     days = [date.fromisoformat(started[:10]) for started, _ in runs]
+    if len({*days}) < 2:
+        return None
     first, last = min(days), max(days)
     unit = "day" if (last - first).days < _BARS else "week"
     if unit == "week" and (last - first).days >= 7 * _BARS:
@@ -144,7 +148,9 @@ def _activity(runs: Sequence[tuple[str, str]]) -> Activity | None:
             counts[STATUSES.index(status)] += 1
     labelled = [(_label(name, counts), counts) for name, counts in bins.items()]
     names = list(bins)
-    return Activity(svg.bars(labelled, STATUSES), unit, names[0], names[-1], list(bins.items()))
+    most = max(sum(counts) for counts in bins.values())
+    picture = svg.bars(labelled, STATUSES)
+    return Activity(picture, unit, names[0], names[-1], most, list(bins.items()))
 
 
 def _bins(first: date, last: date, unit: str) -> list[str]:

@@ -115,9 +115,8 @@
 
   /** Returns what the cell of a group says: [the mean or common value, the range around it]. */
   function summary(column, positions, part) {
-    if (column.number) {
-      const found = spread(column, positions, part);
-      if (!found) return ["-", ""];
+    const found = column.number ? spread(column, positions, part) : null;
+    if (found) {
       const isSpan = column.kind === "attribute";
       const mean = isSpan ? mlgit.span(found.mean) : mlgit.number(found.mean, 4);
       return [mean, found.low === found.high ? "" : `${text(column, found.low)} to ${text(column, found.high)}`];

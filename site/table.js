@@ -58,7 +58,7 @@
       this.sort = readable(parseSort, state.get("sort")) || [];
       const chosen = this.known(readable(parseFields, state.get("cols")) || []);
       this.shown = chosen.length ? chosen : this.default;
-      this.pinned = this.known(readable(parseFields, state.get("pin")) || []);
+      this.pinned = this.known(readable(parseFields, state.get("pin")) || []).filter((field) => !isSame(field, NAME));
       this.group = this.known(readable(parseFields, state.get("group")) || [])[0] || null;
       this.colourBy = this.known(readable(parseFields, state.get("colour")) || [])[0] || null;
       this.part = ["min", "max"].includes(state.get("part")) ? state.get("part") : "last";
@@ -71,7 +71,7 @@
     }
 
     known(fields) {
-      return fields.filter((field) => find(this.data, field));
+      return fields.filter((field, place) => find(this.data, field) && fields.findIndex((each) => isSame(each, field)) === place);
     }
 
     /** Writes a part of the state into the address. */
@@ -108,6 +108,28 @@
       this.pinned = fields;
       this.keep("pin", fields);
       this.refresh();
+    }
+
+    /** Returns the place of a column, -1 if it is not shown. */
+    place(field) {
+      return this.columns.findIndex((each) => isSame(each.field, field));
+    }
+
+    /** Moves a column by one place, to the left (-1) or right (1); tells whether it could. */
+    moveColumn(field, way) {
+      const beside = this.beside(field, way);
+      if (!beside) return false;
+      const swapped = (fields) => fields.map((each) => (isSame(each, field) ? beside : isSame(each, beside) ? field : each));
+      if (this.pinned.some((each) => isSame(each, field))) this.setPinned(swapped(this.pinned));
+      else this.setColumns(swapped(this.shown));
+      return true;
+    }
+
+    /** Returns the column with which one changes places: pinned ones stay so, the run is the first. */
+    beside(field, way) {
+      const place = this.place(field);
+      const other = this.columns[place + way];
+      return place > 0 && place + way > 0 && other && other.isPinned === this.columns[place].isPinned ? other.field : null;
     }
 
     setGroup(field) {
@@ -276,7 +298,7 @@
       this.scroll = this.element.querySelector(".scroll");
       this.table = this.scroll.querySelector("table");
       this.help = make("p", { class: "sr", id: `${this.element.dataset.name}-help` },
-        "Arrow keys move between cells, Space selects a run, Enter opens it or sorts by a column, Ctrl and A select all.");
+        "Arrow keys move between cells, Space selects a run, Enter opens it or sorts by a column, Shift and an arrow move a column by its heading, Ctrl and A select all.");
       const all = make("input", { type: "checkbox", "aria-label": "Select all runs shown" });
       this.all = all;
       this.tick0 = make("th", { class: "tick pin", scope: "col" }, all);
@@ -498,7 +520,10 @@
         Home: [far ? 0 : item, 0], End: [far ? Infinity : item, Infinity],
       };
       const at = this.items[item];
-      if (moves[event.key]) this.move(...moves[event.key]);
+      const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (item < 0 && way && event.shiftKey) {
+        if (this.moveColumn(this.columns[column].field, way)) this.move(item, column + way);
+      } else if (moves[event.key]) this.move(...moves[event.key]);
       else if (event.key === "Enter" && item < 0) this.head.children[column + 1].querySelector("button").dispatchEvent(new MouseEvent("click", { shiftKey: event.shiftKey }));
       else if (event.key === "Enter" && typeof at === "number") location.href = this.url(at);
       else if (event.key === "Enter" && at) this.toggle(at);

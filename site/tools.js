@@ -132,14 +132,35 @@
       return box;
     }
 
+    let arrange = () => {}; // brings the sheet of columns, once it was opened, up to date
+
     function fillColumns(sheet) {
       const search = make("input", { type: "search", placeholder: "Find a column", "aria-label": "Find a column" });
+      const moved = make("p", { class: "sr", role: "status" });
+      let there = table.columns.slice(1).map(({ column, field }) => entry(column, field, moved));
       const lists = KINDS.map(([kind, name]) => {
-        const of = data.columns.filter((column) => column.kind === kind && !(kind === "attribute" && column.key === "name"));
-        const isWorth = (column) => kind !== "attribute" || column.varies || table.shown.some((field) => field.kind === kind && field.key === column.key);
-        const entries = of.filter(isWorth).map((column) => entry(column));
-        return entries.length ? make("section", {}, make("h3", {}, name), make("ul", { class: "plain" }, ...entries)) : null;
+        const isWorth = ({ key, varies }) => kind !== "attribute" || (varies && key !== "name");
+        const fields = data.columns.filter((column) => column.kind === kind && isWorth(column))
+          .map((column) => [column, { kind, key: column.key, part: kind === "metric" ? "last" : "" }]);
+        return [name, fields.filter(([, field]) => table.place(field) < 0).map(([column, field]) => entry(column, field, moved))];
       });
+      const every = [["In the table, from the left", there], ...lists].filter(([, entries]) => entries.length);
+      const sections = every.map(([name, entries]) =>
+        make("section", {}, make("h3", {}, name), make("ul", { class: "plain" }, ...entries.map(({ item }) => item))));
+      arrange = () => {
+        if (sheet.hidden) return;
+        for (const [, entries] of every) for (const each of entries) each.follow();
+        // What was taken out stays where it is until the sheet is opened again.
+        const place = ({ field }) => table.place(field);
+        const shown = there.filter((each) => place(each) > 0).sort((one, other) => place(one) - place(other));
+        there = there.map((each) => (place(each) > 0 ? shown.shift() : each));
+        const list = sections[0].querySelector("ul");
+        if (there.every(({ item }, at) => item === list.children[at])) return;
+        const focused = document.activeElement;
+        list.replaceChildren(...there.map(({ item }) => item));
+        if (list.contains(focused)) focused.focus();
+      };
+      arrange();
       search.addEventListener("input", () => {
         const wanted = search.value.trim().toLowerCase();
         for (const item of sheet.querySelectorAll("li")) item.hidden = !item.dataset.key.includes(wanted);
@@ -151,30 +172,50 @@
         table.setColumns(table.default);
         fillColumns(sheet);
       });
-      sheet.replaceChildren(search, make("div", { class: "lists" }, ...lists.filter(Boolean)), make("div", { class: "foot" }, reset));
+      sheet.replaceChildren(search, make("div", { class: "lists" }, ...sections), moved, make("div", { class: "foot" }, reset));
       search.focus();
     }
 
-    function entry(column) {
-      const field = { kind: column.kind, key: column.key, part: column.kind === "metric" ? "last" : "" };
+    /** Makes the line of a column: its `item`, and `follow`, which shows what the table shows. */
+    function entry(column, field, moved) {
       const { isSame } = mlgit.table;
-      const box = make("input", { type: "checkbox" });
-      box.checked = table.shown.some((each) => isSame(each, field));
+      const label = mlgit.harmless(column.key) + (["", "last"].includes(field.part) ? "" : ` ${field.part}`);
+      const without = (fields) => fields.filter((each) => !isSame(each, field));
       const isPinned = () => table.pinned.some((each) => isSame(each, field));
-      const pin = make("button", { type: "button", class: "pin-button", "aria-pressed": String(isPinned()), "aria-label": `Keep ${mlgit.harmless(column.key)} at the left`, title: "Keep at the left" });
+      const isShown = () => table.shown.some((each) => isSame(each, field));
+      const box = make("input", { type: "checkbox" });
       box.addEventListener("change", () => {
-        if (!box.checked && isPinned()) pin.click();
-        const others = table.shown.filter((each) => !isSame(each, field));
-        table.setColumns(box.checked ? [...others, field] : others);
+        const { checked } = box;
+        if (isPinned()) table.setPinned(without(table.pinned));
+        table.setColumns(checked ? [...without(table.shown), field] : without(table.shown));
       });
+      const pin = make("button", { type: "button", class: "pin-button", "aria-label": `Keep ${label} at the left`, title: "Keep at the left" });
       pin.addEventListener("click", () => {
-        const others = table.pinned.filter((each) => !isSame(each, field));
-        table.setPinned(isPinned() ? others : [...others, field]);
-        pin.setAttribute("aria-pressed", String(isPinned()));
-        if (isPinned() && !box.checked) box.click();
+        table.setPinned(isPinned() ? without(table.pinned) : [...table.pinned, field]);
+        if (!isShown()) table.setColumns([...table.shown, field]);
       });
-      const name = make("bdi", {}, mlgit.cut(mlgit.harmless(column.key), 60));
-      return make("li", { "data-key": column.key.toLowerCase() }, make("label", {}, box, name), pin);
+      const moves = [[-1, "left", "←"], [1, "right", "→"]].map(([way, side, sign]) => {
+        const button = make("button", { type: "button", class: "move-button", "aria-label": `Move ${label} to the ${side}`, title: `Move to the ${side}` }, sign);
+        button.addEventListener("click", () => {
+          table.moveColumn(field, way);
+          moved.textContent = `${label} is column ${table.place(field) + 1} of ${table.columns.length}`;
+        });
+        return [way, button];
+      });
+      const follow = () => {
+        box.checked = table.place(field) > 0;
+        pin.setAttribute("aria-pressed", String(isPinned()));
+        for (const [way, button] of moves) {
+          button.hidden = table.place(field) < 0;
+          // Were it disabled, the keyboard would lose its place.
+          button.setAttribute("aria-disabled", String(!table.beside(field, way)));
+        }
+      };
+      const kind = table.prefix(column).trim();
+      const name = make("bdi", {}, mlgit.cut(label, 60));
+      const item = make("li", { "data-key": column.key.toLowerCase() },
+        make("label", {}, box, make("span", {}, kind ? make("small", {}, `${kind} `) : null, name)), ...moves.map(([, button]) => button), pin);
+      return { item, field, follow };
     }
 
     function fillView(sheet) {
@@ -266,6 +307,7 @@
       columns.querySelector("button").classList.toggle("set", Boolean(mlgit.state.get("cols") || mlgit.state.get("pin")));
       view.querySelector("button").classList.toggle("set", Boolean(table.group || table.colourBy || table.part !== "last"));
       explain();
+      arrange();
       command();
     }
 
@@ -337,8 +379,10 @@
     if (views) views.hidden = false;
     const row = make("div", { class: "tools" }, input, columns, view, count);
     row.hidden = data.rows < 2;
-    table.scroll.before(...[views, row, refused, legend, table.help].filter(Boolean));
-    table.scroll.after(bar);
+    // The bar stays in view as long as rows are, and never over the tools above them.
+    const rows = make("div", { class: "rows" });
+    table.scroll.before(...[views, row, refused, legend, table.help, rows].filter(Boolean));
+    rows.append(table.scroll, bar);
     return { say, pick, follow, refuse };
   };
 })();

@@ -218,8 +218,7 @@ def test_columns_are_chosen_and_pinned(table: Table) -> None:
     assert table.head("model").count() == 0
     table.page.get_by_role("button", name="Keep model at the left").click()
     assert table.state()["pin"] == "params.model"
-    heads = table.page.locator(".runs thead bdi").all_inner_texts()
-    assert heads[:2] == ["name", "model"]
+    assert heads(table)[:2] == ["name", "model"]
     table.page.keyboard.press("Escape")
     assert table.page.locator(".sheet:visible").count() == 0
     table.page.set_viewport_size({"width": 700, "height": 800})
@@ -227,6 +226,79 @@ def test_columns_are_chosen_and_pinned(table: Table) -> None:
     before = cell.bounding_box()
     table.page.locator(".live .scroll").evaluate("scroll => scroll.scrollLeft = 300")
     assert cell.bounding_box() == before
+
+
+def heads(table: Table) -> list[str]:
+    return list(table.page.locator(".runs thead bdi").all_inner_texts())
+
+
+def test_columns_change_places_in_their_menu(table: Table) -> None:
+    page = table.page
+    fixed = ["name", "status", "started", "took"]
+    assert heads(table) == [*fixed, "rmse", "depth", "lr", "model"]
+
+    def listed() -> list[str]:
+        items = page.locator(".sheet section:first-of-type li")
+        keys = [text.split()[-1] for text in items.locator("label").all_inner_texts()]
+        return ["name", *(key.replace("duration", "took") for key in keys)]
+
+    def move(key: str, side: str) -> Any:
+        return page.get_by_role("button", name=f"Move {key} to the {side}", exact=True)
+
+    page.get_by_role("button", name="Columns").click()
+    assert listed() == heads(table)
+    move("lr", "left").click()
+    assert heads(table) == [*fixed, "rmse", "lr", "depth", "model"]
+    assert listed() == heads(table)
+    # By keyboard: the button stays where the keyboard is, also where there is no way on.
+    page.keyboard.press("Enter")
+    assert heads(table) == [*fixed, "lr", "rmse", "depth", "model"]
+    assert page.locator(".sheet [role=status]").inner_text() == "lr is column 5 of 8"
+    for _ in range(9):
+        page.keyboard.press("Space")
+    assert heads(table) == ["name", "lr", *fixed[1:], "rmse", "depth", "model"]
+    assert move("lr", "left").get_attribute("aria-disabled") == "true"
+    assert page.evaluate("document.activeElement.ariaLabel") == "Move lr to the left"
+    # One that is added can be moved at once; pinned ones among themselves.
+    page.get_by_role("checkbox", name="team").check()
+    move("team", "left").click()
+    assert heads(table)[-2:] == ["team", "model"]
+    page.get_by_role("button", name="Keep model at the left").click()
+    page.get_by_role("button", name="Keep depth at the left").click()
+    assert heads(table)[:4] == ["name", "model", "depth", "lr"]
+    assert move("depth", "right").get_attribute("aria-disabled") == "true"
+    move("depth", "left").click()
+    assert heads(table)[:4] == ["name", "depth", "model", "lr"]
+    state, shown = table.state(), heads(table)
+    assert state["pin"] == "params.depth,params.model"
+    assert state["cols"].startswith("name,params.lr,status")
+    page.reload()
+    table.ready()
+    assert (heads(table), table.state()) == (shown, state)
+    # Back in their places they are no longer worth a word in the address.
+    page.get_by_role("button", name="Columns").click()
+    page.get_by_role("button", name="Show those that vary").click()
+    move("lr", "left").click()
+    assert "cols" in table.state()
+    move("lr", "right").click()
+    assert table.state() == {}
+
+
+def test_a_column_moves_by_keyboard_where_it_is(table: Table) -> None:
+    press = table.page.keyboard.press
+    table.page.get_by_role("checkbox", name="Select all runs shown").press("Shift+Tab")
+    press("End")
+    press("Shift+ArrowLeft")
+    press("Shift+ArrowLeft")
+    assert heads(table)[-3:] == ["model", "depth", "lr"]
+    assert "model" in table.active()
+    assert table.state()["cols"].endswith("params.model,params.depth,params.lr")
+    press("Home")
+    press("Shift+ArrowRight")  # the name stays
+    assert heads(table)[0] == "name" and table.active() == "name"
+    press("ArrowDown")
+    press("Shift+ArrowRight")  # among the rows it is but an arrow
+    assert table.active() == "finished" and heads(table)[1] == "status"
 
 
 def test_groups_tell_count_and_spread(table: Table) -> None:
@@ -416,6 +488,13 @@ def test_an_address_may_say_anything(table: Table) -> None:
     assert "there is no field 'rmse'" in table.page.get_by_role("alert").inner_text()
 
 
+def test_a_column_that_is_named_twice_stands_once(table: Table) -> None:
+    where = table.page.url.partition("#")[0]
+    table.page.goto(f"{where}#pin=name,params.lr&cols=params.depth,params.lr,params.depth")
+    table.page.locator(".runs thead th").nth(4).wait_for(state="detached")
+    assert heads(table) == ["name", "lr", "depth"]
+
+
 def test_a_link_on_the_page_sets_the_state(table: Table) -> None:
     table.page.evaluate("location.hash = 'where=params.depth+%3D+2&sort=name'")
     table.page.locator(".count", has_text="6 of 30").wait_for()
@@ -486,8 +565,8 @@ def test_a_view_keeps_all_that_is_set(site: Path, browser: Any, tmp_path: Path) 
         table.page.get_by_label("highest").check()
         program, *words = shlex.split(table.page.locator(".saving code").inner_text())
         state, told = table.state(), table.told()
-        heads = table.page.locator(".runs thead bdi").all_inner_texts()
-    assert program == "mlgit" and "lr" in heads[:2]
+        columns = heads(table)
+    assert program == "mlgit" and "lr" in columns[:2]
     assert {*state} == {"where", "sort", "cols", "pin", "group", "colour", "part"}
     done = CliRunner().invoke(cli, words, catch_exceptions=False)
     assert done.output == "Saved the view 'all of it' of taxi.\n"
@@ -498,7 +577,7 @@ def test_a_view_keeps_all_that_is_set(site: Path, browser: Any, tmp_path: Path) 
         table.page.locator(".count", has_text="in 3 groups").wait_for()
         assert table.state() == state
         assert table.told() == told
-        assert table.page.locator(".runs thead bdi").all_inner_texts() == heads
+        assert heads(table) == columns
         assert link.get_attribute("aria-current") == "true"
     assert seen.complaints == []
 
@@ -580,6 +659,30 @@ def test_on_a_phone_all_of_it_is_there(site: Path, browser: Any) -> None:
             table.page.keyboard.press("Escape")
         assert table.page.evaluate("document.documentElement.scrollWidth") == 390
     assert seen.complaints == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_bar_of_the_selected_hides_no_tool(site: Path, browser: Any, width: int) -> None:
+    """Wherever the page is scrolled to, it stands over rows, and where rows are it is seen."""
+    with visit(browser, width) as seen:
+        table = Table(seen, site)
+        table.page.get_by_role("checkbox", name="Select run 29").click()
+        found = table.page.evaluate(
+            """() => {
+              const box = (name) => document.querySelector(name).getBoundingClientRect();
+              const end = document.documentElement.scrollHeight - innerHeight;
+              return Array.from({ length: 41 }, (_, step) => {
+                scrollTo(0, (end * step) / 40);
+                const [bar, tools, rows] = [".picked", ".tools", ".live .scroll"].map(box);
+                const isOver = bar.top < tools.bottom && bar.bottom > tools.top;
+                const isNeeded = rows.top + 2 * bar.height < innerHeight && rows.bottom > 0;
+                return [isOver, isNeeded, bar.bottom <= innerHeight && bar.top >= 0];
+              });
+            }"""
+        )
+    assert not any(is_over for is_over, _, _ in found)
+    assert any(is_needed for _, is_needed, _ in found)
+    assert all(is_seen for _, is_needed, is_seen in found if is_needed)
 
 
 # --- hostile, large, and without the data ----------------------------------------------------

@@ -10,12 +10,14 @@ everybody; when that has arrived, another fact says so.
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from mlgit import remotes, saved, whereabouts
 from mlgit.data import transfer
-from mlgit.data.remote import connect
+from mlgit.data.remote import Remote, connect
 from mlgit.data.traffic import Progress
 from mlgit.data.transfer import Moved
 from mlgit.errors import MlgitError, RemoteFailed
@@ -29,29 +31,30 @@ Kept = dict[str, set[str]]
 
 
 def push(
-    repository: Repository,
-    name: str | None = None,
-    progress: Progress | None = None,
-    *,
-    everything: bool = False,
+    repository: Repository, name: str | None = None, progress: Progress | None = None
 ) -> Moved:
     """Sends what runs keep in the data store and a data remote does not have.
 
     To be called before the ledger is pushed, so that nobody reads of data that are
     not there yet. What `absent` and `damaged` name is tried again the next time, and the
-    runs are marked. With `everything` also what was sent before is looked for, and sent
-    if it is gone.
+    runs are marked. To a folder that is empty now, all is sent again.
 
     Raises:
         NotFound: there is no such remote, or none and no ledger.
-        Invalid: the remote's folder or library is lacking on this machine.
-        RemoteFailed, WriteFailed: see `mlgit.data.transfer.push`.
+        Invalid: the remote's folder or library is not known or installed on this machine.
+        RemoteFailed: its folder, in which something lay, is gone; or as in `mlgit.data.transfer.push`.
+        WriteFailed: see there.
     """
     with Ledger(repository) as ledger:
         remote = remotes.here(repository, remotes.find(ledger, name))
         note = whereabouts.note_of(repository, "sent", remote)
-        noted = {} if everything else whereabouts.read(note)
+        noted = whereabouts.read(note)
         wanted = _wanted(ledger, noted)
+        if wanted and noted and _is_empty(remote):
+            again = _wanted(ledger, {})
+            if again != wanted:  # something lay there, and does not any more
+                _check_there(remote)
+            wanted = again
         root, moved = ledger.root, NOTHING
         if wanted:
             with connect(remote) as connection:
@@ -110,11 +113,13 @@ def pull(
 
     Raises:
         NotFound: there is no such remote.
-        Invalid: the remote's folder or library is lacking on this machine.
-        RemoteFailed, WriteFailed: see `mlgit.data.transfer.pull`.
+        Invalid: the remote's folder or library is not known or installed on this machine.
+        RemoteFailed: its folder is not there; or as in `mlgit.data.transfer.pull`.
+        WriteFailed: see there.
     """
     with Ledger(repository) as ledger:
         remote = remotes.here(repository, remotes.find(ledger, name))
+    _check_there(remote)
     with connect(remote) as connection:
         return transfer.pull(repository.data_store, connection, md5s, progress)
 
@@ -133,12 +138,32 @@ def pull_new(
         wanted = _wanted(ledger, whereabouts.read(note))
         root, moved = ledger.root, NOTHING
         if wanted:
+            _check_there(remote)
             with connect(remote) as connection:
                 everything = set().union(*wanted.values())
                 moved = transfer.pull(repository.data_store, connection, everything, progress)
     lacking = {*moved.absent, *moved.damaged}
     whereabouts.write(note, root, {run: md5s & lacking for run, md5s in wanted.items()})
     return moved
+
+
+def _is_empty(remote: Remote) -> bool:
+    """Tells whether a remote is a folder in which nothing has arrived, or not any more."""
+    return remote.url.startswith("/") and not os.path.isdir(f"{remote.url}/files")
+
+
+def _check_there(remote: Remote) -> None:
+    """Checks that a remote's folder exists, lest the place where a disk belongs be taken for it.
+
+    Raises:
+        RemoteFailed: it does not.
+    """
+    if remote.url.startswith("/") and not os.path.isdir(remote.url):
+        raise RemoteFailed(
+            f"the folder of the data remote {remote.name}, {remote.url}, is not there",
+            f"is its disk mounted? If it is lost, 'mkdir -p {shlex.quote(remote.url)}', "
+            "and the next push sends all that is here",
+        )
 
 
 def _wanted(ledger: Ledger, noted: Mapping[str, Any]) -> Kept:

@@ -107,6 +107,34 @@ def test_the_amount_of_a_large_transfer_is_said_beforehand(
     assert json.loads(done.stdout)["mlgit.pull/v1"]["data_received"]["size"] == 110_008
 
 
+def test_a_folder_that_is_not_mounted_is_told_and_not_begun_anew(
+    shared: Path, clone: Callable[..., Path], tmp_path: Path
+) -> None:
+    train()
+    type_("push --yes")
+    folder = tmp_path / "store"
+    folder.rename(tmp_path / "elsewhere")
+    type_("push --yes")  # nothing is to be sent there
+    train("second", b"\0other")
+    done = type_("push --yes", 1)
+    assert done.stderr.endswith(
+        f"Error: the folder of the data remote store, {folder}/mlgit, is not there; no run was "
+        f"sent\nHint: is its disk mounted? If it is lost, 'mkdir -p {folder}/mlgit', and the "
+        "next push sends all that is here; to send runs without their data: mlgit push --no-data\n"
+    )
+    assert not folder.exists()
+    clone()
+    done = type_("pull", 1)
+    assert f"Error: the folder of the data remote store, {folder}/mlgit, is not there\n" in (
+        done.stderr
+    )
+    assert "is its disk mounted?" in done.stderr
+    os.chdir(shared)
+    (folder / "mlgit").mkdir(parents=True)  # as the hint says
+    assert "Sent 5 files (" in type_("push --yes").stdout
+    assert objects(folder) == objects(shared / ".git/mlgit/data")
+
+
 def test_commits_of_pins_and_versions_are_not_counted_as_code(shared: Path) -> None:
     git("commit", "--quiet", "--allow-empty", "--message", "an idea")
     Path("model.bin").write_bytes(b"\0weights")

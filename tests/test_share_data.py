@@ -213,8 +213,13 @@ def test_lost_and_altered_objects_are_told_and_marked(shared: Path) -> None:
     weights.write_bytes(b"\0altered")
     done = type_("push --yes")
     assert "were altered and stayed" in done.stderr and "are not on this machine" in done.stderr
+    assert "'mlgit verify --rehash' finds all such" in done.stderr
     assert "Sent 1 run to origin." in done.stdout
     assert mlgit.get_run(run.id).record.missing == sorted([csv, model])
+    (store / csv[:2] / csv[2:]).write_text("a,b\n1,2\n")
+    told = "1 file or folder that runs keep is not on this machine, or not all of it"
+    assert told in type_("push --yes").stderr
+    assert mlgit.get_run(run.id).record.missing == [model]
 
 
 def test_without_a_data_remote_runs_are_sent_and_it_is_said(

@@ -126,12 +126,16 @@ class _Told:
             way = "to" if verb == "sent" else "from"
             files = output.counted(moved.objects, "file")
             self._say(f"{verb.capitalize()} {files} ({output.size(moved.size)}) {way} {remote}.")
-        for md5 in moved.damaged:
-            output.warn(f"the data {md5} were altered and stayed where they are")
-        if moved.absent:
-            where = "on this machine" if verb == "sent" else f"on {remote}"
-            count = f"{len(moved.absent):,}"
-            output.warn(f"{count} files or folders that runs keep are not {where}")
+        where = "on this machine" if verb == "sent" else f"on {remote}"
+        if moved.damaged:
+            also = "; 'mlgit verify --rehash' finds all such" if verb == "sent" else ""
+            listed = output.listed(moved.damaged, 3)
+            output.warn(f"the data {listed} were altered and stayed where they are, {where}{also}")
+        if count := len(moved.absent):
+            things = "1 file or folder that runs keep is"
+            if count > 1:
+                things = f"{count:,} files or folders that runs keep are"
+            output.warn(f"{things} not {where}, or not all of it")
 
     def note(self, line: str) -> None:
         click.echo(line, err=True)

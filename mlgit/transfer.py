@@ -42,8 +42,8 @@ def push(
     Raises:
         NotFound: there is no such remote, or none and no ledger.
         Invalid: the remote's folder or library is not known or installed on this machine.
-        RemoteFailed: its folder, in which something lay, is gone; or as in `mlgit.data.transfer.push`.
-        WriteFailed: see there.
+        RemoteFailed: its folder, in which something lay, is gone; or see below.
+        WriteFailed: see `mlgit.data.transfer.push`.
     """
     with Ledger(repository) as ledger:
         remote = remotes.here(repository, remotes.find(ledger, name))
@@ -114,8 +114,8 @@ def pull(
     Raises:
         NotFound: there is no such remote.
         Invalid: the remote's folder or library is not known or installed on this machine.
-        RemoteFailed: its folder is not there; or as in `mlgit.data.transfer.pull`.
-        WriteFailed: see there.
+        RemoteFailed: its folder is not there; or see below.
+        WriteFailed: see `mlgit.data.transfer.pull`.
     """
     with Ledger(repository) as ledger:
         remote = remotes.here(repository, remotes.find(ledger, name))

@@ -119,6 +119,27 @@ def test_data_that_was_altered_or_lost(run: mlgit.SavedRun, repo: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("pointers", "lie", "reason"),
+    [
+        ("inputs", {"size": 9}, "the record says 9 bytes, the object has 8"),
+        ("outputs", {"size": 10**18}, f"the record says {10**18:,} bytes, the folder has 10"),
+        ("outputs", {"files": 3}, "the record says 3 files, the folder has 2"),
+    ],
+)
+def test_one_of_many_records_lies_about_a_size(
+    run: mlgit.SavedRun, pointers: str, lie: dict[str, int], reason: str
+) -> None:
+    """Of the same content another run tells the truth, whichever is read first."""
+    content = json.loads(git("show", f"mlgit:{names.run_file(run.id, 'run.json')}"))
+    md5 = content[pointers][0]["md5"]
+    content[pointers][0] |= lie
+    content["id"] = names.new_id()
+    forge({names.run_file(content["id"], "run.json"): json.dumps(content).encode()})
+    train("last")
+    assert ("data", md5, reason) in told()
+
+
 def test_what_is_not_here_is_looked_for_on_the_remote(
     run: mlgit.SavedRun, repo: Path, tmp_path: Path, bare: Callable[..., Path]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from mlgit import remotes
@@ -27,12 +28,12 @@ class _Remote(NamedTuple):
 
 def objects(ledger: Ledger, runs: Sequence[Run], rehash: bool) -> Iterator[Outcome]:
     """Yields for each content that runs name whether its bytes can be had."""
-    kept: dict[str, Pointer] = {}
+    kept: dict[str, list[Pointer]] = {}
     only_named: dict[str, str] = {}
     for run in runs:
         for pointer in (*run.inputs, *run.outputs):
             if pointer.stored == "dvc" and pointer.md5:
-                kept.setdefault(pointer.md5, pointer)
+                kept.setdefault(pointer.md5, []).append(pointer)
             elif pointer.stored is None and pointer.md5:
                 only_named[pointer.md5] = "only the hash was recorded"
             elif pointer.md5 is None:
@@ -41,9 +42,9 @@ def objects(ledger: Ledger, runs: Sequence[Run], rehash: bool) -> Iterator[Outco
     problems: dict[str, str] = {}
     inside: dict[str, list[Member]] = {}
     absent: set[str] = set()
-    for md5, pointer in kept.items():
+    for md5, pointers in kept.items():
         try:
-            absent |= _look(ledger, pointer, inside)
+            absent |= _look(ledger, md5, pointers, inside)
         except MlgitError as error:
             problems[md5] = error.message
     asked = _ask(ledger, absent)
@@ -73,22 +74,42 @@ def objects(ledger: Ledger, runs: Sequence[Run], rehash: bool) -> Iterator[Outco
             yield Outcome("data", name, UNKNOWN, reason)
 
 
-def _look(ledger: Ledger, pointer: Pointer, inside: dict[str, list[Member]]) -> set[str]:
+def _look(
+    ledger: Ledger, md5: str, pointers: Sequence[Pointer], inside: dict[str, list[Member]]
+) -> set[str]:
     """Returns what is not here of a content, and notes the files of a folder that is.
 
     Raises:
-        Unreadable: it is here, and is not what the record says.
+        Unreadable: it is here, and is damaged.
+        MlgitError: it is here, and is not what a record says: any may lie about its size.
     """
-    place, md5 = ledger.repository.data_store, str(pointer.md5)
+    place = ledger.repository.data_store
     if not store.has(place, md5):
         return {md5}
     if not md5.endswith(".dir"):
-        size = os.stat(store.object_path(place, md5)).st_size
-        if size != pointer.size:
-            raise MlgitError(f"the record says {pointer.size:,} bytes, the object has {size:,}")
+        _check_size(pointers, _size(place, md5), "the object")
         return set()
     inside[md5] = store.members(place, md5)
-    return {member.md5 for member in inside[md5] if not store.has(place, member.md5)}
+    parts = [member.md5 for member in inside[md5]]
+    for pointer in pointers:
+        if pointer.files not in (None, len(parts)):
+            raise MlgitError(
+                f"the record says {pointer.files:,} files, the folder has {len(parts):,}"
+            )
+    lacking = {part for part in parts if not store.has(place, part)}
+    if not lacking:
+        _check_size(pointers, sum(_size(place, part) for part in parts), "the folder")
+    return lacking
+
+
+def _size(place: Path, md5: str) -> int:
+    return os.stat(store.object_path(place, md5)).st_size
+
+
+def _check_size(pointers: Iterable[Pointer], size: int, what: str) -> None:
+    for pointer in pointers:
+        if pointer.size != size:
+            raise MlgitError(f"the record says {pointer.size:,} bytes, {what} has {size:,}")
 
 
 def _ask(ledger: Ledger, absent: set[str]) -> _Remote:

@@ -72,11 +72,14 @@ def on_remote(ledger: Ledger, keepers: Mapping[str, Iterable[str]]) -> dict[str,
         for present, lacking in noted
         if any(run in present and md5 not in lacking.get(run, ()) for run in ids)
     }
+    fetched = read(note_of(ledger.repository, "fetched", remote))
+    in_vain = set[str]().union(*fetched.get("lacking", {}).values())  # whatever others say
     shared = _present(ledger, _their_root(ledger), runs)
     told = {
         md5: newest
         for md5, ids in keepers.items()
-        if md5 not in found and (newest := next((run for run in ids if run in shared), None))
+        if md5 not in found | in_vain
+        and (newest := next((run for run in ids if run in shared), None))
     }
     marks = {run.id: run.missing or [] for run in saved.load(ledger, sorted(set(told.values())))}
     found |= {md5 for md5, run in told.items() if md5 not in marks.get(run, [md5])}

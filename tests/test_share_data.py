@@ -305,6 +305,24 @@ def test_several_versions_each_tell_where_they_are(shared: Path) -> None:
     assert cells == ["WHERE", "-", "here", "here, store"]
 
 
+def test_what_a_pull_did_not_find_is_not_taken_for_shared(
+    shared: Path, clone: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Whatever those who shared the run say of it."""
+    run = train()
+    type_("push --yes")
+    (md5,) = [p.md5 for p in run.record.inputs]
+    lost = tmp_path / f"store/mlgit/files/md5/{md5[:2]}/{md5[2:]}"
+    kept = lost.read_bytes()
+    lost.unlink()
+    clone()
+    assert "1 file or folder that runs keep is not on store" in type_("pull").stderr
+    assert "the data of 1 run are neither here nor on a data remote" in type_("doctor").stdout
+    lost.write_bytes(kept)
+    type_("pull")
+    assert "the data of 1 run are shared" in type_("doctor").stdout
+
+
 def test_what_was_deleted_when_all_was_pushed_is_not_taken_for_pushed(shared: Path) -> None:
     gone, kept = train("gone", b"\0gone"), train("kept")
     type_(f"rm {gone.id}")

@@ -162,7 +162,11 @@ def encode(name: str) -> str:
 
 
 def _encode(name: str) -> str:
-    return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), name)
+    # Of what is no Unicode a tag is made too, which is no name's: there is none to be found.
+    return _UNSAFE.sub(
+        lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode(errors="surrogatepass")),
+        name,
+    )
 
 
 # Besides what git forbids: an end that is no letter or digit, and a slash beside another.

@@ -402,6 +402,21 @@ def test_what_is_no_data_is_refused(place: Path, tmp_path: Path) -> None:
     assert leftovers(place) == []
 
 
+def test_a_folder_with_an_ignore_file_in_it_is_refused(place: Path, tmp_path: Path) -> None:
+    inner = tmp_path / "project/data"
+    (tmp_path / "project/.dvc").mkdir(parents=True)
+    inner.mkdir()
+    for folder, hint in {
+        inner: f"move it to {tmp_path}/project/.dvcignore",
+        tmp_path / "project": "this is the whole DVC repository: name the folders in it one by one",
+    }.items():
+        (folder / ".dvcignore").touch()
+        with pytest.raises(Invalid, match=r"\.dvcignore is inside the folder") as told:
+            take(place, folder)
+        assert told.value.hint == hint
+    assert stored_objects(place) == {}
+
+
 def test_a_file_that_vanishes_stores_no_folder(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.server
+import io
 import json
 import os
 import subprocess
@@ -20,7 +22,7 @@ from peers import dvc
 
 import mlgit
 from mlgit import Invalid, MlgitWarning, names, records
-from mlgit.data import ingest
+from mlgit.data import hashing, ingest
 from mlgit.data.store import has
 from mlgit.ledger import Ledger
 from mlgit.records import Pointer
@@ -131,7 +133,12 @@ def test_what_dvc_tracks(run: mlgit.ActiveRun, repo: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
+        ("", "an empty path is no input"),
         ("nowhere.csv", "there is no file or folder 'nowhere.csv'"),
+        ("gs://bucket/t.csv", "there is no file or folder 'gs://bucket/t.csv'"),
+        ("secret.csv", "cannot read .*secret.csv: Permission denied"),
+        ("closed", "cannot read .*closed/inner: Permission denied"),
+        ("worn out.csv", "cannot read .*worn out.csv: Input/output error"),
         ("*.parquet", r"no file matches '\*.parquet'"),
         ("pipe", "is not a plain file"),
         ("loop", "Too many levels of symbolic links"),
@@ -140,16 +147,49 @@ def test_what_dvc_tracks(run: mlgit.ActiveRun, repo: Path) -> None:
         (os.fsdecode(b"\xff.csv"), "is not valid Unicode"),
     ],
 )
+@pytest.mark.parametrize("keep", [True, False])
 def test_files_that_cannot_be_inputs(
-    run: mlgit.ActiveRun, repo: Path, name: str, reason: str
+    run: mlgit.ActiveRun,
+    repo: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    reason: str,
+    keep: bool,
 ) -> None:
+    _refuse_to_read(monkeypatch)
+    (repo / "closed/inner").mkdir(parents=True)
+    (repo / "secret.csv").write_text("x")
+    (repo / "worn out.csv").write_text("x")
     os.mkfifo(repo / "pipe")
     (repo / "loop").symlink_to("loop")
     for odd in ("new\nline.csv", os.fsdecode(b"\xff.csv")):
         (repo / odd).write_text("x")
     with pytest.raises(Invalid, match=reason):
-        run.log_input(name)
+        run.log_input(name, keep=keep)
     assert saved(run).inputs == []
+    assert not [path for path in (repo / ".git/mlgit/data").rglob("*") if path.is_file()]
+
+
+def _refuse_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the system refuse what it would refuse anybody but root, and a disk fail."""
+
+    def refuse(real: Any, part: str) -> Any:
+        def call(path: Any, *args: Any, **kwargs: Any) -> Any:
+            if Path(os.fsdecode(path)).name == part:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+            return real(path, *args, **kwargs)
+
+        return call
+
+    class Worn(io.FileIO):
+        def readinto(self, buffer: Any) -> int | None:
+            if Path(os.fsdecode(self.name)).name == "worn out.csv":
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return super().readinto(buffer)
+
+    monkeypatch.setattr(os, "open", refuse(os.open, "secret.csv"))
+    monkeypatch.setattr(os, "scandir", refuse(os.scandir, "inner"))
+    monkeypatch.setattr(hashing, "FileIO", Worn)
 
 
 def test_a_long_path(run: mlgit.ActiveRun, repo: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -176,6 +179,22 @@ def test_notes_are_said_beside_the_answer(lab: Lab) -> None:
     assert shown.exit_code == 0 and "cannot look inside 1 folder" in shown.stderr
     assert "cannot" not in shown.stdout
     assert mlgit("lineage", "a", "--json").stderr == ""
+
+
+@pytest.mark.parametrize("command", ["lineage", "data show", "data pull", "verify"])
+@pytest.mark.parametrize(
+    "x",
+    ["", "x" * 300, "pipe", "loop", "empty", "new\nline", "\udcff", "\udcfe", "../outside", "data:",
+     "run:", "code:", "stage:", "nobody@v1", "\udcff.csv", "\udcff@v1"],
+)  # fmt: skip
+def test_what_nobody_recorded_is_not_found(chain: Lab, command: str, x: str) -> None:
+    os.mkfifo("pipe")
+    os.symlink("loop", "loop")
+    for name in ("empty", "new\nline", "\udcff", "../outside"):
+        Path(name).write_text("" if name == "empty" else "unheard of")
+    done = mlgit(*command.split(), x)
+    assert done.exit_code == 1 and not done.stdout
+    assert re.match(r"Error: (there is no|no run|no data|it is not known)", done.stderr)
 
 
 # --- mlgit data ----------------------------------------------------------------------------------

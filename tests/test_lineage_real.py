@@ -144,6 +144,20 @@ def test_a_file_of_a_model_is_found_wherever_it_lies(study: Path) -> None:
             api.get_lineage(unknown)
 
 
+def test_a_folder_here_is_looked_into_though_no_run_knows_it(study: Path) -> None:
+    (study / "mine/deep").mkdir(parents=True)
+    (study / "mine/other.csv").write_text("x")
+    (study / "mine/deep/copy.csv").write_bytes((study / "clean.csv").read_bytes())
+    found = api.get_lineage("mine")
+    assert names(found.downstream("run")) == ["train", "evaluate"]
+    assert names(found.upstream("run")) == ["prepare"]
+    assert "holds clean.csv" in mlgit("lineage", "mine").stdout
+    (study / "mine/deep/copy.csv").unlink()
+    done = mlgit("lineage", "mine")
+    assert done.stderr.startswith("Error: no run used or made 'mine' as it is here (md5 ")
+    assert "cannot look inside" not in done.stderr
+
+
 def test_other_formats_from_python(study: Path) -> None:
     model = pytest.importorskip("prov.model")
     found = api.get_lineage("clean.csv")

@@ -64,9 +64,12 @@ def walk(folder: Path) -> Iterator[Found]:
             if name == ".git" or (ignores and ignores(path, False)):
                 continue
             if name == IGNORE_FILE:
+                hint = f"move it to {folder.absolute().parent / IGNORE_FILE}"
+                if find_root(Path(top)) == Path(top):
+                    hint = "this is the whole DVC repository: name the folders in it one by one"
                 raise Invalid(
                     f"{path} is inside the folder, and DVC takes none with an ignore file in it",
-                    f"move it to {folder.absolute().parent / IGNORE_FILE}",
+                    hint,
                 )
             yield Found(names.member_path(prefix + name), path)
 

@@ -69,14 +69,18 @@ def open_plain(path: str | os.PathLike[str]) -> FileIO:
         Invalid: it cannot be read, or is no plain file.
     """
     try:
-        # Without O_NONBLOCK, opening a pipe would wait for somebody to write.
-        file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        file = FileIO(os.fspath(path), opener=_open_at_once)
     except OSError as error:
         raise Invalid(f"cannot read {os.fspath(path)}: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise Invalid(f"{os.fspath(path)} is not a plain file")
     return file
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Opens a pipe, too, without waiting for somebody to write."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def buffer_for(file: FileIO) -> memoryview:

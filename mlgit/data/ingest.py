@@ -103,11 +103,20 @@ def measure(path: Path, state: State, progress: Progress | None = None) -> Hash:
     Raises:
         Invalid: there is nothing at `path`, or a part of it cannot be read.
     """
+    return listed(path, state, progress)[0]
+
+
+def listed(path: Path, state: State, progress: Progress | None = None) -> tuple[Hash, bytes | None]:
+    """Returns the hash of a file or folder and the manifest of a folder, and stores nothing.
+
+    Raises:
+        Invalid: there is nothing at `path`, or a part of it cannot be read.
+    """
     tell = one_at_a_time(progress)
     if not os.path.isdir(path):
-        return _measure_file(str(path), state, tell)
+        return _measure_file(str(path), state, tell), None
     files = sorted(walk(path))
-    return _fold(files, _each(lambda file: _measure_file(file.path, state, tell), files))[0]
+    return _fold(files, _each(lambda file: _measure_file(file.path, state, tell), files))
 
 
 def _fold(files: Sequence[Found], hashes: Sequence[Hash]) -> tuple[Hash, bytes]:

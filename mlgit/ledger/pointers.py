@@ -296,11 +296,13 @@ class Pointers:
 
     def is_run(self, text: str) -> bool:
         """Tells whether a run has this name, or an id that begins so."""
-        least = text.lower() if len(text) >= 4 else "~"
+        least = text.lower() if len(text) >= 4 and text.isascii() else "~"
         return bool(
             self._rows(
-                "select 1 from run where name = ? or id between ? and ? limit 1",
-                text,
+                # As JSON, which carries also what no UTF-8 does and somebody may type.
+                "select 1 from run where name in (select value from json_each(?))"
+                " or id between ? and ? limit 1",
+                json.dumps([text]),
                 least,
                 least + "~",
             )

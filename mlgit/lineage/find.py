@@ -35,7 +35,7 @@ def find(source: LedgerSource, text: str) -> list[Node]:
     kind, colon, key = text.partition(":")
     if colon and kind in _KINDS:
         return _KINDS[kind](source, key)
-    if measured := _measure(source.ledger.repository, Path(text)):
+    if text and (measured := _measure(source, Path(text))):
         return _on_disk(source, text, measured)
     kinds = ("run",) if text.startswith("@") else ("data", "run")
     meant = {kind: found for kind in kinds if (found := _KINDS[kind](source, text, True))}
@@ -146,9 +146,12 @@ def _on_disk(source: LedgerSource, text: str, found: Hash) -> list[Node]:
     return [Node(f"data:{found.md5}", "dataset", label, found._asdict())]
 
 
-def _measure(repository: Repository, path: Path) -> Hash | None:
+def _measure(source: LedgerSource, path: Path) -> Hash | None:
     """Returns the hash of what lies here, or of what a `.dvc` file says should."""
-    if not path.is_file() and not path.is_dir():
+    if not os.path.isfile(path) and not os.path.isdir(path):
         return pointers.tracked_as(path)
-    with open_state(repository.common_dir / "mlgit" / "state.sqlite") as state:
-        return ingest.measure(path, state)
+    with open_state(source.ledger.repository.common_dir / "mlgit" / "state.sqlite") as state:
+        found, manifest = ingest.listed(path, state)
+    if manifest is not None:
+        source.folders.add(found.md5, manifest)
+    return found

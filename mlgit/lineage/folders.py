@@ -39,6 +39,11 @@ class Folders:
         """The md5s of folders that could not be looked into: the manifest is not here."""
         self.damaged: dict[str, str] = {}
         """And those whose manifest is here, but cannot be trusted; with the reason."""
+        self._on_disk: dict[str, bytes] = {}
+
+    def add(self, folder: str, manifest: bytes) -> None:
+        """Adds a folder that lies on the disk, with a manifest that was just made of it."""
+        self._on_disk[folder] = manifest
 
     def members(self, folder: str) -> list[Member] | None:
         """Returns the files of a folder; None if it cannot be looked into."""
@@ -132,6 +137,8 @@ class Folders:
     def _load(self, folder: str) -> bytes | None:
         if folder in self.missing or folder in self.damaged:
             return None
+        if folder in self._on_disk:
+            return self._on_disk[folder]
         above, name = folder[:2], folder[2:]
         try:
             for place, parts in self._parts:

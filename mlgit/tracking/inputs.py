@@ -73,11 +73,15 @@ def recorded_path(repository: Repository, path: Path) -> str:
 
 
 def _from_path(repository: Repository, text: str, keep: bool) -> Pointer:
+    if not text:
+        raise Invalid("an empty path is no input", "the working folder is called '.'")
     path = Path(os.path.expanduser(text)).absolute()
     if not os.path.lexists(path):
         if glob.has_magic(text):
             return _from_pattern(repository, text, keep)
         where = f"the working folder is {os.getcwd()}"
+        if "://" in text:
+            where = "of addresses, those that begin with http://, https:// and s3:// can be inputs"
         if pointers.find_pointer(path):
             where = f"DVC tracks it, and it is not here: dvc pull {text}"
         raise Invalid(f"there is no file or folder {names.shown(text)}", where)

@@ -313,6 +313,42 @@ def test_addresses_that_cannot_be_read(
     assert not [path for path in (repo / ".git/mlgit/data").rglob("*") if path.is_file()]
 
 
+def test_an_object_on_s3(
+    run: mlgit.ActiveRun, repo: Path, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = pytest.importorskip("botocore.session", reason="pip install 'mlgit[s3]'")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    client = session.get_session().create_client("s3")
+    client.put_bucket_versioning(Bucket="data", VersioningConfiguration={"Status": "Enabled"})
+    told = client.put_object(Bucket="data", Key="raw/t.csv", Body=b"a\n1\n")
+
+    def replaced_meanwhile(system: Any, address: str, target: str, **how: Any) -> None:
+        assert how == {"version_id": None}
+        client.put_object(Bucket="plain", Key="t.csv", Body=b"a\n2\n")
+        Path(target).write_bytes(b"a\n2\n")
+
+    named = run.log_input("s3://data/raw/t.csv", role="train")
+    assert (named.path, named.md5, named.size, named.stored) == ("t.csv", None, 4, None)
+    assert (named.url, named.etag) == ("s3://data/raw/t.csv", told["ETag"])
+    assert named.version == told["VersionId"] and named.modified
+    fetched = run.log_input("s3://data/raw/t.csv", fetch=True)
+    assert (fetched.md5, fetched.stored, fetched.version) == (md5(b"a\n1\n"), "dvc", named.version)
+    assert in_store(repo, fetched)
+    client.create_bucket(Bucket="plain")
+    client.put_object(Bucket="plain", Key="t.csv", Body=b"a\n1\n")
+    assert run.log_input("s3://plain/t.csv", role="test", fetch=True).md5 == fetched.md5
+    monkeypatch.setattr("s3fs.S3FileSystem.get_file", replaced_meanwhile)
+    with pytest.raises(Invalid, match=r"s3://plain/t\.csv changed while it was read"):
+        run.log_input("s3://plain/t.csv", fetch=True)
+    with pytest.raises(Invalid, match="s3://data/raw is a folder on S3"):
+        run.log_input("s3://data/raw")
+    with pytest.raises(Invalid, match="s3://data/gone cannot be read"):
+        run.log_input("s3://data/gone", fetch=True)
+    assert [each.role for each in saved(run).inputs] == ["train", None, "test"]
+    objects = [path for path in (repo / ".git/mlgit/data").rglob("*") if path.is_file()]
+    assert len(objects) == 1
+
+
 # --- memory --------------------------------------------------------------------------------------
 
 

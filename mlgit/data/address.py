@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import os
 import re
 import shutil
 import urllib.error
@@ -117,8 +118,12 @@ def _ask_s3(address: str, target: Path | None, shown: str) -> Told:
         if info.get("type") == "directory":
             raise Invalid(f"{shown} is a folder on S3", "log the objects in it one by one")
         if target is not None:
-            with target.open("xb") as file:
-                system.get_file(address, file)
+            version = info.get("VersionId")
+            system.get_file(address, os.fspath(target), version_id=version)
+            # Without versions it may have been another object by then, or parts of two.
+            now = info if version else system.info(address, refresh=True)
+            if now.get("ETag") != info.get("ETag"):
+                raise Invalid(f"{shown} changed while it was read", "log it again")
         modified = info.get("LastModified")
         return Told(
             info.get("size"),

@@ -173,7 +173,7 @@ def sow(repo: Path) -> Sower:
         path = names.run_file(run_id, names.RUN_FILE)
         append(repository, {path: records.canonical({"id": run_id} | document)}, "damaged\n")
     for number, source in enumerate([
-        Source(commit=commits[1]), Source(commit=work.commit, snapshot=work.snapshot),
+        Source(commit=commits[1], skipped=[{}]), Source(commit=work.commit, snapshot=work.snapshot),
     ]):  # fmt: skip
         later = make_run(
             1_767_225_700_000 + number, experiment=run.experiment, inputs=inputs[1:], source=source

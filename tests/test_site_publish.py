@@ -294,6 +294,10 @@ def test_a_file_cname_that_names_no_host_is_a_difference(showcase: Path) -> None
         (told,) = json.loads(done.stdout)["mlgit.site.check/v1"]["differences"]
         assert told == {"url": path, "how": "extra"}
         (showcase / "_site" / path).unlink()
+    (showcase / "_site" / "CNAME").symlink_to("/dev/zero")
+    done = CliRunner().invoke(cli, ["site", "check", "--json"])
+    (told,) = json.loads(done.stdout)["mlgit.site.check/v1"]["differences"]
+    assert told == {"url": "CNAME", "how": "extra"}
 
 
 def test_somebody_else_is_faster(showcase: Path, remote: Path) -> None:

@@ -78,7 +78,11 @@ def compare(again: Path, out: Path) -> list[Difference]:
 
 def _is_ours(site: Path, url: str) -> bool:
     """Tells whether a file is of a site, and not the domain that the site has been given."""
-    return url != domain.FILE or not domain.host_name((site / url).read_bytes())
+    path = site / url
+    if url != domain.FILE or path.is_symlink():
+        return True
+    with path.open("rb") as file:
+        return domain.host_name(file.read(domain.SIZE + 1)) is None
 
 
 def _listing(site: Path) -> set[str]:

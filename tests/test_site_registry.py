@@ -216,6 +216,7 @@ def test_only_what_a_promotion_changed_is_made_again(out: Path, tmp_path: Path) 
     assert changed - shown_with_data - code == {
         *("index.html", "models.html", "data/registry.js", "mlgit-site.json"),
         *("models/churn.html", "models/churn/v1.html", f"runs/{run}.html", "about.html"),
+        "data/compare.js",  # which tells the run in each stage
     }
     # Whatever happens, what was taken over is what a build from nothing makes.
     for number, command in enumerate(

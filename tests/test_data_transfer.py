@@ -197,10 +197,10 @@ def test_full_disks_are_told(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(copying, "copy", full)
-    with pytest.raises(WriteFailed, match="no space is left"):
+    with pytest.raises(WriteFailed, match="no space is left on this machine; 0 of"):
         pull(tmp_path / "there", shelf, [md5])
     Path(shelf.path(md5)).unlink()
-    with pytest.raises(WriteFailed, match="no space is left"):
+    with pytest.raises(WriteFailed, match="no space is left on the data remote shelf; 0 of"):
         push(place, shelf, [md5])
     assert os.listdir(tmp_path / "there" / "tmp") == os.listdir(tmp_path / "shelf" / "tmp") == []
 

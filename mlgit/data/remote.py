@@ -133,8 +133,10 @@ class Connection:
         return f"{self.root}/files/md5/{md5[:2]}/{md5[2:]}"
 
     @contextlib.contextmanager
-    def reaching(self) -> Iterator[None]:
+    def reaching(self, writes_here: bool = False) -> Iterator[None]:
         """Translates what the libraries for a dozen protocols raise.
+
+        What is written is written on the remote, or with `writes_here` on this machine.
 
         Raises:
             RemoteFailed: the remote cannot be reached or refuses; names and says why.
@@ -146,7 +148,8 @@ class Connection:
             raise
         except Exception as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise WriteFailed(f"no space is left: {error}", "free some space") from error
+                place = "this machine" if writes_here else f"the data remote {self.name}"
+                raise WriteFailed(f"no space is left on {place}", "free some space") from error
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             reason = re.sub(r"^\[Errno -?\d+\] ", "", reason)
             if type(error).__name__ in _SILENT:

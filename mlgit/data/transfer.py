@@ -350,7 +350,7 @@ def _fetch_manifest(remote: Connection, md5: str, size: int) -> bytes:
 
 def _fetch(store: Path, remote: Connection, md5: str, size: int, meter: Meter) -> None:
     with writing(store) as beside, meter.counting(size) as callback:
-        with remote.reaching():
+        with remote.reaching(writes_here=True):
             if remote.is_folder:
                 _copy(Path(remote.path(md5)), beside, md5, callback)
                 return settle(store, beside, md5)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asyncssh.sftp import SFTPFailure
 from conftest import git
 from peers import dvc, free_port, stored_objects
 
@@ -203,6 +204,12 @@ def test_full_disks_are_told(
     with pytest.raises(WriteFailed, match="no space is left on the data remote shelf; 0 of"):
         push(place, shelf, [md5])
     assert os.listdir(tmp_path / "there" / "tmp") == os.listdir(tmp_path / "shelf" / "tmp") == []
+
+
+def test_a_full_disk_behind_ssh_is_guessed_at(shelf: Connection) -> None:
+    """The protocol has no word for it: OpenSSH's server says "Failure"."""
+    with pytest.raises(RemoteFailed, match="perhaps its disk is full"), shelf.reaching():
+        raise SFTPFailure("Failure")
 
 
 def test_rubbish_of_killed_transfers_is_swept(place: Path, shelf: Connection) -> None:

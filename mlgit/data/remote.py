@@ -154,6 +154,8 @@ class Connection:
             reason = re.sub(r"^\[Errno -?\d+\] ", "", reason)
             if type(error).__name__ in _SILENT:
                 reason = "it does not answer"
+            if reason == "Failure":  # what sftp has for all that its protocol has no word for
+                reason = "it gives no reason; perhaps its disk is full"
             raise RemoteFailed(
                 f"the data remote {self.name} failed: {reason}", self._hint(error)
             ) from error

@@ -63,7 +63,11 @@ def mlgit_(*args: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def cut_off(number: signal.Signals, when: Callable[[], bool]) -> tuple[int, str, float]:
+def cut_off(
+    number: signal.Signals,
+    when: Callable[[], bool],
+    to: Callable[[int, signal.Signals], None] = os.killpg,
+) -> tuple[int, str, float]:
     """Pushes, and sends a signal as soon as `when` holds; returns code, stderr and seconds since.
 
     As a terminal does, to the whole group of processes.
@@ -81,7 +85,7 @@ def cut_off(number: signal.Signals, when: Callable[[], bool]) -> tuple[int, str,
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.01)
-    os.killpg(process.pid, number)
+    to(process.pid, number)
     since = time.monotonic()
     _, stderr = process.communicate(timeout=60)
     return process.returncode, stderr, time.monotonic() - since
@@ -113,6 +117,30 @@ def sent(done: subprocess.CompletedProcess[str]) -> int:
 
 def runs_on_origin() -> bool:
     return "refs/heads/mlgit" in git("ls-remote", "origin")
+
+
+# --- the git remote ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("to", [os.killpg, os.kill])
+def test_ctrl_c_does_not_wait_for_a_git_remote_that_is_busy(
+    project: Path, tmp_path: Path, to: Callable[[int, signal.Signals], None]
+) -> None:
+    """Told to the group of processes, or to mlgit alone, whose git still has others at work."""
+    train(1)
+    hook = tmp_path / "remote.git/hooks/pre-receive"
+    hook.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/begun\nexec sleep 60\n")
+    hook.chmod(0o755)
+    begun = tmp_path / "begun"
+    code, stderr, seconds = cut_off(
+        signal.SIGINT, lambda: begun.exists() and begun.read_text().endswith("\n"), to
+    )
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(int(begun.read_text()), signal.SIGKILL)
+    assert code == 130 and stderr.endswith("Stopped.\n") and seconds < 10
+    assert not runs_on_origin()
+    hook.unlink()
+    assert "Sent 1 run to origin." in mlgit_("push", "--yes").stdout
 
 
 # --- S3 ------------------------------------------------------------------------------------------

@@ -258,6 +258,8 @@ def _listening(show: bool) -> Iterator[tuple[int, list[bytes]]]:
 
 
 _COMPLAINTS = (b"fatal: ", b"error: ", b"hint: ")
+# What would act on a terminal. git itself sends none into a pipe, and passes on the remote's.
+_CONTROLS = re.compile(rb"[^\t\n\r\x20-\x7e\x80-\xff]|\xc2[\x80-\x9f]")
 
 
 def _listen(pipe: int, heard: list[bytes], show: bool) -> None:
@@ -272,7 +274,7 @@ def _listen(pipe: int, heard: list[bytes], show: bool) -> None:
                 lines, rest = [*lines, rest], b""  # a question, perhaps, that waits for an answer
             shown = b"".join(line for line in lines if not line.startswith(_COMPLAINTS))
             with contextlib.suppress(OSError):  # nobody is there to see it any more
-                os.write(sys.stderr.fileno(), shown)
+                os.write(sys.stderr.fileno(), _CONTROLS.sub(b"", shown))
 
 
 def open_repository(path: str | os.PathLike[str] = ".") -> Repository:

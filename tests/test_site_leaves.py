@@ -328,7 +328,7 @@ def test_pictures_are_told(repo: Path, bare: Callable[..., Path], tmp_path: Path
     assert prepared(tmp_path / "out", Rules(redact=[]), True).survey.pictures == told
     assert not prepared(tmp_path / "out", Rules(), True, Choice(artifacts=False)).survey.pictures
     done = CliRunner().invoke(cli, ["site", "publish", "--dry-run"])
-    said = "3 pictures leave as they are, as roc.png, plots/a.svg; no rule looks into them"
+    said = "3 pictures leave, as roc.png, plots/a.svg; no rule sees what is drawn there"
     assert said in done.stderr and "--no-artifacts" in done.stderr
     done = CliRunner().invoke(cli, ["site", "publish", "--dry-run", "--no-artifacts"])
     assert done.exit_code == 0 and "pictures" not in done.output

@@ -145,10 +145,10 @@ def _tell(plan: Plan) -> None:
     for kind, texts in sorted(found.items()):
         click.echo(f"  {kind:<8} {_shown(kind, texts)}", err=True)
     if pictures:
-        leave = "picture leaves as it is" if pictures.total() == 1 else "pictures leave as they are"
+        leave = "picture leaves" if pictures.total() == 1 else "pictures leave"
         click.echo(
-            f"{pictures.total():,} {leave}, as {_examples(pictures)}; no rule looks into them: "
-            "--no-artifacts leaves them out",
+            f"{pictures.total():,} {leave}, as {_examples(pictures)}; no rule sees what is drawn "
+            "there: --no-artifacts leaves pictures out",
             err=True,
         )
 

@@ -27,7 +27,7 @@ class Survey(NamedTuple):
     """By kind the texts that rules know of, and how often each was met; of "patches" and
     "console" the ids of runs, of "code" the commits between which there are differences."""
     pictures: Counter[str]
-    """Into which no rule looks: how many different ones there are, by path."""
+    """In which no rule sees what is drawn: how many different ones there are, by path."""
 
 
 NOTHING = Survey({}, Counter())

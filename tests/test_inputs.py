@@ -250,6 +250,7 @@ def test_a_full_disk_leaves_nothing_half_stored(
 class _Handler(http.server.BaseHTTPRequestHandler):
     body: ClassVar[bytes] = b"a,b\n1,2\n3,4\n"
     short: ClassVar[int] = 0
+    etag: ClassVar[str] = '"5f-1"'
 
     def do_HEAD(self) -> None:
         if self.path.startswith("/gone"):
@@ -257,7 +258,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         self.send_response(200)
         self.send_header("Content-Length", str(len(self.body)))
-        self.send_header("ETag", '"5f-1"')
+        self.send_header("ETag", self.etag)
         self.send_header("Last-Modified", "Sun, 22 Nov 2026 20:00:00 GMT")
         self.end_headers()
 

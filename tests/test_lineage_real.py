@@ -278,6 +278,36 @@ def test_only_a_hash_cannot_be_fetched(repo: Path) -> None:
     assert mlgit("data", "pull", "t.csv").exit_code == 0
 
 
+def test_runs_are_compared_by_each_of_their_inputs(
+    repo: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from test_inputs import _Handler
+
+    def read(*last: int) -> Callable[[], None]:
+        def act() -> None:
+            api.log_input(numpy.array([1, 2]), role="train", keep=False)
+            api.log_input(numpy.array(last), role="test", keep=False)
+            api.log_input(f"http://{server}/t.csv")
+
+        return act
+
+    logged("one", read(3))
+    monkeypatch.setattr(_Handler, "body", b"")
+    logged("same", read(3))
+    logged("other", read(4))
+    assert mlgit("diff", "one", "same").stdout.split("\n", 3)[3] == ""
+    monkeypatch.setattr(_Handler, "etag", '"6a-2"')
+    logged("moved", read(3))
+    shown = mlgit("diff", "one", "other").stdout
+    assert re.search(
+        r"inputs\.array \(test\) +[0-9a-f]{12} hash only +[0-9a-f]{12} hash only", shown
+    )
+    assert "(train)" not in shown and "t.csv" not in shown
+    fields = content("diff", "diff", "one", "moved")["fields"]
+    assert [each.split()[1] for each in fields["inputs.t.csv"]] == ['"5f-1"', '"6a-2"']
+    assert '/t.csv "5f-1"' in mlgit("diff", "one", "moved").stdout
+
+
 def test_other_versions_of_a_file_that_lies_here_are_told(repo: Path) -> None:
     for number in range(3):
         (repo / "my data.csv").write_text(f"a\n{number}\n")

@@ -13,12 +13,11 @@ from mlgit import profiles, whereabouts
 from mlgit.cli import output, table
 from mlgit.cli.place import ledger as open_ledger
 from mlgit.data import checkout
-from mlgit.data.hashing import is_md5
 from mlgit.ledger.pointers import Use, Version
 from mlgit.lineage import datasets
 from mlgit.lineage.collect import LedgerSource
 from mlgit.lineage.datasets import Dataset, Difference, Shown
-from mlgit.lineage.graph import SHORT, Node, brief, kept
+from mlgit.lineage.graph import SHORT, Node, brief, kept, only
 from mlgit.whereabouts import Place
 
 _MOST = 20  # runs, files or fields that are shown; --json has all
@@ -70,14 +69,9 @@ def _cells(version: Version) -> list[str]:
         f"{version.runs:,}",
         output.moment(version.first),
         output.moment(version.last),
-        output.clean(", ".join([*version.roles, *_kept(version.hash, version.kept)]))
+        output.clean(", ".join([*version.roles, *([] if version.kept else [only(version.hash)])]))
         or output.ABSENT,
     ]
-
-
-def _kept(md5: str, kept: bool) -> list[str]:
-    """Says that no bytes were kept: of an address no more than what its server said."""
-    return [] if kept else ["hash only" if is_md5(md5) else "address only"]
 
 
 def _short(key: str) -> str:

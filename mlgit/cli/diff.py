@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import click
@@ -17,8 +18,10 @@ from mlgit.cli.place import find_run
 from mlgit.cli.place import ledger as open_ledger
 from mlgit.errors import NotFound
 from mlgit.ledger import Ledger
+from mlgit.ledger.pointers import identity
+from mlgit.lineage.graph import only
 from mlgit.query import Field
-from mlgit.records import Run
+from mlgit.records import Pointer, Run
 
 _ATTRIBUTES = ("experiment", "name", "status", "duration", "user", "branch", "commit")
 
@@ -78,8 +81,7 @@ def diff_command(
         content = {field: [output.json_value(value) for value in values] for field, values in rows}
         output.envelope("diff", {"runs": ids, "fields": content})
     elif rows:
-        cells = [[output.clean(field), *map(_form(field), values)] for field, values in rows]
-        table.echo(("", *short_ids(ids)), cells)
+        table.echo(("", *short_ids(ids)), cells(rows, records))
     else:
         click.echo("The runs differ in nothing that was recorded.", err=True)
 
@@ -87,6 +89,20 @@ def diff_command(
 def compared(ledger: Ledger, runs: Sequence[Run]) -> list[tuple[str, Sequence[Any]]]:
     """Returns the fields in which runs differ, with the value of each."""
     return [row for row in _rows(ledger, runs, False) if not _all_equal(row[1])]
+
+
+def cells(rows: Iterable[tuple[str, Sequence[Any]]], runs: Sequence[Run]) -> list[list[str]]:
+    """Returns fields of these runs as lines of a table: the field, then the value of each run."""
+    kept = {identity(pointer) for run in runs for pointer in run.inputs if pointer.stored}
+
+    def shown(field: str, value: Any) -> str:
+        told = _form(field)(value)
+        is_bare = field.startswith("inputs.") and value is not None and value not in kept
+        return f"{told} {only(value)}" if is_bare else told
+
+    return [
+        [output.clean(field), *(shown(field, each) for each in values)] for field, values in rows
+    ]
 
 
 def _rows(
@@ -107,9 +123,7 @@ def _rows(
     for field in fields:
         yield str(field), output.values_of(runs, field)
     for of, pointed in (("inputs", "inputs"), ("outputs", "artifacts")):
-        pointers = [
-            {p.name or p.path: p.md5 or p.url for p in getattr(run, pointed)} for run in runs
-        ]
+        pointers = _pointers([getattr(run, pointed) for run in runs])
         for path in sorted({path for each in pointers for path in each} - {names.CONSOLE_FILE}):
             yield f"{of}.{path}", [each.get(path) for each in pointers]
     environments = [output.leaves(saved.environment(ledger, run) or {}) for run in runs]
@@ -120,6 +134,24 @@ def _rows(
         # A run that recorded no environment differs in that one thing, not in every package.
         if everything or not _all_equal([each.get(key) for each in known]):
             yield f"environment.{key}", [each.get(key) for each in environments]
+
+
+def _pointers(runs: Sequence[Sequence[Pointer]]) -> list[dict[str, str | None]]:
+    """Returns what each run used or made by its name, and by its role if there are several."""
+
+    def name(pointer: Pointer) -> str:
+        return pointer.name or pointer.path
+
+    several = {
+        each for found in runs for each, count in Counter(map(name, found)).items() if count > 1
+    }
+    return [
+        {
+            f"{name(p)} ({p.role})" if p.role and name(p) in several else name(p): identity(p)
+            for p in found
+        }
+        for found in runs
+    ]
 
 
 def _all_equal(values: Sequence[Any]) -> bool:

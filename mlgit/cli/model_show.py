@@ -346,7 +346,7 @@ Examples:
 @json_option
 def diff_command(old: str, new: str, as_of: str | None, as_json: bool) -> None:
     """Compare two versions: params, metrics, data."""
-    from mlgit.cli.diff import compared
+    from mlgit.cli.diff import cells, compared
 
     with open_ledger() as ledger:
         pair = []
@@ -357,15 +357,15 @@ def diff_command(old: str, new: str, as_of: str | None, as_json: bool) -> None:
         missing = [version.name for version in pair if version.run not in runs]
         if missing:
             raise NotFound(f"the run of {missing[0]} is not in this ledger", "mlgit pull")
-        rows = compared(ledger, [runs[str(version.run)] for version in pair])
+        records = [runs[str(version.run)] for version in pair]
+        rows = compared(ledger, records)
     heads = [version.name for version in pair]
     if as_json:
         content = {field: [output.json_value(value) for value in values] for field, values in rows}
         output.envelope("model.diff", {"versions": heads, "fields": content})
         return
     if rows:
-        cells = [[output.clean(field), *map(output.text, values)] for field, values in rows]
-        table.echo(("", *map(output.clean, heads)), cells)
+        table.echo(("", *map(output.clean, heads)), cells(rows, records))
     else:
         click.echo("They differ in nothing that was recorded.", err=True)
     first, second = (version.commit[:12] for version in pair)

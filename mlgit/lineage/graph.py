@@ -46,9 +46,12 @@ class Node(msgspec.Struct, frozen=True, gc=False):
 
 def kept(node: Node) -> str:
     """Returns what to say of data whose bytes were not kept; "" of all else."""
-    if node.facts.get("kept", True):
-        return ""
-    return "hash only" if _MD5.fullmatch(node.key) else "address only"
+    return "" if node.facts.get("kept", True) else only(node.key)
+
+
+def only(key: str) -> str:
+    """Returns what is all that was kept of data without their bytes."""
+    return "hash only" if _MD5.fullmatch(key) else "address only"
 
 
 def brief(key: str) -> str:

@@ -292,9 +292,10 @@ def test_what_git_says_meanwhile_is_shown_tamed_and_what_it_complains_of_is_not(
     repo: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     says = r"printf 'Sending: 50%%\rSending: 99%%\nfatal: no\nerror' >&2; sleep 0.1"
-    asks = r"printf ': no\nhint: ask\nremote: \033[31m\302\233go on? ' >&2; sleep 0.1; echo yes; exit 3"
+    asks = r"printf ': no\nhint: ask\nremote: \033[31m\302\233go on? ' >&2; sleep 0.1"
+    command = f"alias.talk=!{says}; {asks}; echo yes; exit 3"
     for show in (True, False):
-        done = open_repository().talk("-c", f"alias.talk=!{says}; {asks}", "talk", show=show)
+        done = open_repository().talk("-c", command, "talk", show=show)
         assert (done.returncode, done.stdout) == (3, "yes\n")
         assert done.stderr.splitlines() == [
             *("Sending: 50%", "Sending: 99%", "fatal: no", "error: no", "hint: ask"),

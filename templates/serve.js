@@ -108,7 +108,8 @@
 
   function curve(points) {
     const svg = "http://www.w3.org/2000/svg";
-    const finite = points.map(([step, value]) => [step, read(value)]).filter(([, value]) => Number.isFinite(value));
+    const finite = points.map(([step, value]) => [step, Number(read(value))])
+      .filter(([, value]) => Math.abs(value) < 1e300); // of larger ones not even the difference is finite
     if (finite.length < 2) return null;
     const steps = finite.map(([step]) => step), values = finite.map(([, value]) => value);
     const scale = (numbers, size) => {

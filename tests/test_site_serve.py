@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import re
 import signal
 import socket
@@ -14,16 +15,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urldefrag, urlsplit
 
 import pytest
-from browser import chromium, visit
+from browser import chromium, pages, visit
 from conftest import add_runs, git, make_run, users_own
 from peers import free_port
 from showcase import metric, summaries
 from terminal import CTRL_C, on_terminal
+from test_site_browser import ATTACKS, AXE, SHOTS, TARGETS, WHOLE
 
 import mlgit
+from mlgit.ledger import open_repository
 from mlgit.site import tables
 from mlgit.site.live import METRICS, POINTS, told
 
@@ -129,6 +132,77 @@ def test_a_live_run_appears_grows_and_ends(
         assert seen.complaints == []
         assert {urlsplit(url).netloc for url in seen.requests} == {f"127.0.0.1:{served.port}"}
     assert users_own(showcase) == own
+
+
+@contextmanager
+def hostile_runs() -> Iterator[list[str]]:
+    """Keeps runs going whose names, params and metrics attack who looks at them."""
+    words = [" ".join(attack.split())[:200] for attack in ATTACKS]
+    words = [word for word in words if word.isprintable()]
+    ids = []
+    for word in words:
+        run = mlgit.start_run("attacks", word, nested=bool(ids))
+        run.log_params({word[:100]: word, "list": [word], "huge": 10**400, "nan": math.nan})
+        for step, value in enumerate((1.0, 10**400, -math.inf, 2**60, -1.7e308, 1.7e308, 0.5)):
+            run.log_metric(word[:100], value, step=step)
+        ids.append(run.id)
+    assert len(ids) > 15
+    try:
+        yield ids
+    finally:
+        for _ in ids:
+            mlgit.end_run()
+
+
+def test_every_page_with_what_the_server_adds(showcase: Path, served: Served, browser: Any) -> None:
+    every = pages(open_repository().state / "served")
+    assert "live.html" in every and len(every) > 20
+    answered: set[str] = set()
+    with hostile_runs() as ids, visit(browser) as seen:
+        for url in every:
+            seen.open(f"{served.url}{url}")
+            seen.page.locator("a.live-link", has_text=f"{len(ids)} live").wait_for()
+            if url == "live.html":
+                seen.page.get_by_text(f"{len(ids)} runs are going on.").wait_for()
+            for said, target in seen.page.evaluate(TARGETS):
+                address = urldefrag(target).url
+                if target.startswith(("data:image/", "mailto:", "https://")):
+                    continue
+                assert address.startswith(served.url), f"{url} leads to {said}"
+                if address not in answered:
+                    path = address.removeprefix(served.url.rstrip("/"))
+                    assert served.ask(path)[0] == 200, f"{url} leads to {said}"
+                    answered.add(address)
+            assert seen.page.evaluate(WHOLE) == [True, 0, 0], url
+            assert seen.complaints == [], url
+    elsewhere = [
+        url for url in seen.requests if not url.startswith((served.url, "about:", "data:"))
+    ]
+    assert elsewhere == []
+    assert len(answered) > 60
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
+def test_the_live_page_is_accessible_and_fits(
+    showcase: Path, served: Served, browser: Any, tmp_path: Path, width: int, theme: str
+) -> None:
+    with hostile_runs() as ids, visit(browser, width, theme, bypass_csp=True) as seen:
+        page = seen.page
+        page.goto(f"{served.url}live.html")
+        page.locator("article[data-run]").nth(len(ids) - 1).wait_for()
+        assert page.locator("article[data-run]").count() == len(ids)
+        assert "nan" in page.locator("article[data-run]").first.inner_text()
+        # A long value leaves the name of its param on one line.
+        name = page.locator("article[data-run] dt bdi", has_text="huge").first
+        assert name.bounding_box()["height"] < 30
+        git("tag", "something", "mlgit")
+        page.get_by_role("button", name="Reload").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        page.add_script_tag(path=AXE)
+        found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+        assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
+        if SHOTS:
+            page.screenshot(path=Path(SHOTS) / f"live-{width}-{theme}.png", full_page=True)
 
 
 def test_an_open_page_says_that_there_is_something_new(

@@ -13,7 +13,9 @@ from click.testing import CliRunner, Result
 from openlineage_schema import faults
 from test_lineage_ledger import Lab, chain, data, lab, lock, md5
 
+from mlgit import profiles
 from mlgit.cli import cli
+from mlgit.ledger import Ledger, append
 from mlgit.records import Source
 
 __all__ = ["chain", "lab"]  # fixtures
@@ -226,6 +228,21 @@ def test_a_version_is_shown_with_its_runs(busy: Lab) -> None:
     shown = mlgit("data", "show", "taxi").stdout
     assert shown.startswith("VERSION") and shown.count(short(b"train.csv")) == 4
     assert mlgit("data", "show", "nothing").exit_code == 1
+
+
+def test_a_profile_from_anybody_is_only_shown(lab: Lab) -> None:
+    lab.run("one", [data("t.csv", b"t")])
+    junk = [5, {"name": "\x1b[31mred", "min": {"a": [1]}, "nulls": "many", "type": None}, {}]
+    profile = {"format": 1, "rows": "a lot", "read": "all", "columns": junk}
+    with Ledger(lab.path) as ledger:
+        append(ledger.repository, profiles.files(ledger, {md5(b"t"): profile}), "a profile")
+    shown = mlgit("data", "show", "t.csv").stdout
+    assert "Rows" not in shown and "\x1b" not in shown.split("Columns")[1]
+    assert shown.splitlines()[-3:] == [
+        "NAME      TYPE  NULLS  DISTINCT  MIN         MAX  MEAN",
+        '�[31mred  -      many         -  {"a": [1]}  -    -',
+        "-         -         -         -  -           -    -",
+    ]
 
 
 def test_versions_are_compared(lab: Lab) -> None:

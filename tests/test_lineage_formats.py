@@ -237,7 +237,11 @@ def _events(name: str = "data/train.csv", remote: str = "https://example.org/ada
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_events_hold_to_the_schema(name: str) -> None:
-    for remote in ("https://example.org/ada/taxi", "https://example.org/größe 1", "host:a/b", None):
+    for remote in (
+        None,
+        "host:a/b",
+        *("https://x.org/" + path for path in ("a", "größe 1", "\udcff")),
+    ):
         for event in openlineage.events(graph(name), remote):
             assert faults(json.loads(json.dumps(event))) == []
 

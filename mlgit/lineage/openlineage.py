@@ -92,7 +92,8 @@ class _Writer:
         commits = [edge.object for edge in self._edges if edge.kind == "ran"]
         if not commits or not self._remote or not self._remote.startswith("http"):
             return {}
-        url = quote(self._remote, safe="%!$&'()*+,/:;=?@[]~")  # git takes any text, a URI does not
+        # git takes any text for an address, a URI does not.
+        url = quote(self._remote, safe="%!$&'()*+,/:;=?@[]~", errors="replace")
         told = {"type": "git", "url": url, "version": self._nodes[commits[0]].key}
         return {"sourceCodeLocation": _facet("SourceCodeLocationJobFacet", "1-1-0", **told)}
 

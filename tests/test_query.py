@@ -302,9 +302,9 @@ def test_ten_thousand_characters_are_enough() -> None:
 
 
 def test_a_pattern_of_many_runs_does_not_explode() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     assert not parse(f"name like '{'%a' * 50}b'").matches(["a" * 5000])
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_the_message_shows_the_place_and_the_hint_the_way() -> None:
@@ -419,16 +419,25 @@ def test_sorting_loses_nothing_and_sorted_stays_sorted(values: list[Any]) -> Non
 def test_a_hundred_thousand_rows_are_quick() -> None:
     rows = [(n % 100 / 10, n % 9) for n in range(100_000)]
     condition = parse("metrics.rmse < 7 and params.depth = 6")
-    began = time.perf_counter()
+    began = time.process_time()
     found = sum(map(condition.matches, rows))
     assert found == sum(rmse < 7 and depth == 6 for rmse, depth in rows)
-    assert time.perf_counter() - began < 0.6  # some 0.02 s; the rest is for busy machines
+    assert time.process_time() - began < 0.6  # some 0.02 s; the rest is for busy machines
 
 
 def test_many_values_cost_no_more_than_one() -> None:
-    rows = [(f"01kb2q{n:020}",) for n in range(100_000)]
-    wanted = [row[0] for row in rows[::250]]
+    compared = 0
+
+    class Counting(str):
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    rows = [(Counting(f"01kb2q{n:020}"),) for n in range(10_000)]
+    wanted = [str(row[0]) for row in rows[::25]]
     condition = parse(f"id in ({', '.join(wanted[:300])})")
-    began = time.perf_counter()
     assert sum(map(condition.matches, rows)) == 300
-    assert time.perf_counter() - began < 1  # some 0.06 s; one by one it would be 4
+    assert compared < 2 * len(rows)  # one by one it would be two million and more

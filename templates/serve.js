@@ -54,7 +54,7 @@
   function tellNews() {
     if (document.querySelector(".news")) return;
     const button = make("button", { type: "button", onclick: () => location.reload() }, "Reload");
-    document.body.append(make("div", { class: "news", role: "status" }, "The ledger has something new.", button));
+    document.body.append(make("div", { class: "news", role: "status" }, "There is something new.", button));
   }
 
   // --- live runs -------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,8 +69,11 @@ class Served:
 
     def wait(self, text: str) -> None:
         """Waits until it has said something."""
+        self.wait_until(lambda: text in self.log.read_text())
+
+    def wait_until(self, is_so: Callable[[], bool]) -> None:
         end = time.monotonic() + 60
-        while text not in self.log.read_text():
+        while not is_so():
             assert time.monotonic() < end and self.process.poll() is None, self.log.read_text()
             time.sleep(0.05)
 
@@ -221,6 +224,17 @@ def test_an_open_page_says_that_there_is_something_new(
         assert page.locator(".news").count() == 0
         page.goto(f"{served.url}runs/{run_id}.html")
         assert seen.complaints == []
+
+
+def test_a_report_is_made_again_as_it_is_written(showcase: Path, served: Served) -> None:
+    report = Path("reports") / "draft.md"
+    report.parent.mkdir()
+    report.write_text("# First\n", "utf-8")
+    served.wait("made again")
+    assert b"<h1>First</h1>" in served.ask("/reports/draft.html")[2]
+    report.write_text("# Second\n\n```mlgit\nchart:\n  kind: pie\n```\n", "utf-8")
+    served.wait("reports/draft.md:5: chart: unknown kind 'pie'")
+    served.wait_until(lambda: b"<h1>Second</h1>" in served.ask("/reports/draft.html")[2])
 
 
 def test_a_new_git_tag_is_something_new(showcase: Path, served: Served) -> None:

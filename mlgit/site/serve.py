@@ -1,4 +1,4 @@
-"""`serve`: the site on this machine, made again when the ledger changes, with live runs.
+"""`serve`: the site on this machine, made again when the ledger or a report changes; live runs.
 
 Only this machine reaches it: it listens on the loopback address, answers to that name alone
 (so no other site can point its own name here) and gives no page of another site anything, not
@@ -27,7 +27,7 @@ import msgspec
 from mlgit.errors import MlgitError, WrongState
 from mlgit.ledger import Ledger
 from mlgit.records import History, Run
-from mlgit.site import live, urls
+from mlgit.site import live, reports, urls
 from mlgit.site.build import build
 from mlgit.site.pages import common
 
@@ -253,16 +253,20 @@ def serve(
 
 
 def state(ledger: Ledger) -> str:
-    """Returns what changes when the ledger or the registry does: one look at the refs."""
+    """Returns what changes when the ledger, the registry, or a report does.
+
+    Raises:
+        Invalid: `mlgit.toml` cannot be read.
+    """
     repository = ledger.repository
     refs = [repository.ref, "refs/tags/"]
     refs += [repository.tracking_ref(name) for name in repository.remotes]
     listing = repository.git("for-each-ref", "--format=%(objectname) %(refname)", *refs)
-    return common.key("state", listing.decode(errors="replace"))
+    return common.key("state", listing.decode(errors="replace"), reports.read(ledger))
 
 
 def _renew(ledger: Ledger, server: Server, say: Say) -> None:
-    """Makes the site again if the ledger has changed."""
+    """Makes the site again if what it is made of has changed."""
     try:
         new = state(ledger)
         if new == server.state:

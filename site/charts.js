@@ -224,15 +224,16 @@
   /** Returns a number as axes say it: 0.001, 2e-5, 1e12. */
   const tick = (value) => mlgit.number(value, 4).replace(/e([+-])0*/, (_, sign) => (sign === "-" ? "e-" : "e"));
 
-  // The same for Vega, which knows how many digits the numbers of an axis need.
-  const ticks = "abs(datum.value) < 1000000 && (abs(datum.value) >= 0.0001 || datum.value === 0) ? datum.label"
+  /** The same for Vega, where `plain` says the others: a linear axis knows how many digits its numbers need. */
+  const ticks = (plain = "datum.label") =>
+    `abs(datum.value) < 1000000 && (abs(datum.value) >= 0.0001 || datum.value === 0) ? ${plain}`
     + " : replace(format(datum.value, '~e'), '+', '')";
 
   /** Returns where a logarithmic axis has its words: at powers of ten, of a short one between them too. */
   function decades(low, high) {
     const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
     const every = Math.ceil((last - first) / 8);
-    const factors = last - first <= 2 ? [1, 2, 5] : [1];
+    const factors = high / low < 300 ? [1, 2, 5] : [1];
     const powers = Array.from({ length: last - first + 1 }, (_, place) => first + place);
     // Written as text, because 10 ** -5 is 0.000009999999999999999.
     return powers.filter((power) => power % every === 0)

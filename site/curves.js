@@ -92,7 +92,7 @@
     for (const { encoding: { x, y } } of spec.layer) {
       Object.assign(x, { title: name });
       if (name === "step") Object.assign(x.axis, { tickMinStep: 1, labelExpr: STEP });
-      y.axis.labelExpr = mlgit.charts.ticks;
+      y.axis.labelExpr = mlgit.charts.ticks();
       if (isLog) {
         y.scale = { type: "log", nice: false };
         y.axis.gridOpacity = mlgit.charts.powers;

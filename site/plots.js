@@ -41,19 +41,18 @@
 
   function scatter({ x, y, size, rows }) {
     const titles = { x, y, ...(size ? { size } : {}) };
-    const scales = Object.entries(titles).map(([part]) => [part, scaleOf(rows.map((row) => row[part]))]);
+    const drawn = rows.map((row, place) => ({ ...row, row: place })).filter((row) => Object.keys(titles).every((part) =>
+      row[part] !== null && (!isNumber(row[part]) || isFinite(row[part]))));
+    const scales = Object.keys(titles).map((part) => [part, scaleOf(drawn.map((row) => row[part]))]);
     const kinds = Object.fromEntries(scales.map(([part, { kind }]) => [part, kind]));
     const limits = Object.fromEntries(scales.map(([part, scale]) => [part, ends(scale)]));
-    const placed = (row, part) => {
-      if (kinds[part] === "text") return row[part] === null ? null : said(row[part]);
-      return isFinite(row[part]) ? Number(row[part]) : null;
-    };
-    const points = rows.map((row, place) => ({
-      run: row.run,
-      row: place,
-      colour: css(row.colour),
-      ...Object.fromEntries(Object.keys(titles).map((part) => [part, placed(row, part)])),
-    })).filter((point) => point.x !== null && point.y !== null && point.size !== null);
+    const points = drawn.map(({ run, row, colour, ...values }) => ({
+      run,
+      row,
+      colour: css(colour),
+      ...Object.fromEntries(Object.keys(titles).map((part) =>
+        [part, kinds[part] === "text" ? said(values[part]) : Number(values[part])])),
+    }));
     const lines = (value) => {
       const row = rows[Number(value)];
       return [["run", row.label], ...Object.entries(titles).map(([part, title]) => [title, said(row[part])])];
@@ -72,8 +71,12 @@
       }
       if (part !== "size" && kinds[part] !== "text") {
         Object.assign(encoding[part].scale, bound);
-        Object.assign(encoding[part].axis, { labelExpr: mlgit.charts.ticks, offset: bound.zero ? 8 : 0 });
-        if (values) Object.assign(encoding[part].axis, { values, gridOpacity: mlgit.charts.powers });
+        const { axis } = encoding[part];
+        Object.assign(axis, { labelExpr: mlgit.charts.ticks(), offset: bound.zero ? 8 : 0 });
+        if (values) {
+          const labelExpr = mlgit.charts.ticks("format(datum.value, '~g')"); // Vega's own leaves some out
+          Object.assign(axis, { values, labelExpr, gridOpacity: mlgit.charts.powers });
+        }
       }
       encoding[part].title = titles[part];
     }

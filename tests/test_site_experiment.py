@@ -257,6 +257,8 @@ def test_axes_of_dots_end_where_their_values_may(
         # Numbers of any size have short words.
         (_, x_words), (_, y_words) = axes((1e-5, 2e12), (3e-5, 5e12), (1e-4, 7e12), (0.1, 9e12))
         assert x_words == ["1e-5", "0.0001", "0.001", "0.01", "0.1"]
+        (_, x_words), _ = axes((0.002, 1), (0.002, 1), (0.002, 2), (0.003, 2), (0.3, 3))
+        assert x_words == ["0.002", "0.005", "0.01", "0.02", "0.05", "0.1", "0.2"]
         assert "4e12" in y_words and max(map(len, y_words)) <= 4
     assert seen.complaints == []
 

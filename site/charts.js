@@ -44,7 +44,7 @@
     return {
       background: null,
       font: getComputedStyle(document.body).fontFamily,
-      padding: 2,
+      padding: { left: 2, right: 4, top: 7, bottom: 2 }, // a word beside the topmost line has its half above it
       view: { stroke: null },
       axis: {
         ...small, labelColor: soft, titleColor: soft, gridColor: line, domainColor: line,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -90,12 +90,12 @@ def _chart(site: Site, answer: Answer) -> dict[str, Any] | None:
         return None
     if answer.kind == "histogram":
         return _histogram(site, answer)
-    runs = [
-        {"run": site.table.ids[row], "label": site.label(row), "colour": f"--c{place % 10}"}
-        for place, row in enumerate(answer.rows)
-    ]
     if answer.kind == "curves":
-        return {"kind": "curves", "metric": answer.fields[0].key, "runs": runs[:_CURVES]}
+        metric = answer.fields[0].key
+        measured = site.table.values.get(("metric", metric), {})
+        runs = _runs(site, [row for row in answer.rows if row in measured][:_CURVES])
+        return {"kind": "curves", "metric": metric, "runs": runs} if runs else None
+    runs = _runs(site, answer.rows)
     columns = [
         list(map(tables.encode, tables.column(site, answer.rows, field).values))
         for field in answer.fields
@@ -110,6 +110,13 @@ def _chart(site: Site, answer: Answer) -> dict[str, Any] | None:
     values = zip(*columns, strict=True)
     rows = [{**run, "values": each} for run, each in zip(runs, values, strict=True)]
     return {"kind": "parallel", "axes": titles, "rows": rows}
+
+
+def _runs(site: Site, rows: Sequence[int]) -> list[dict[str, Any]]:
+    return [
+        {"run": site.table.ids[row], "label": site.label(row), "colour": f"--c{place % 10}"}
+        for place, row in enumerate(rows)
+    ]
 
 
 def _histogram(site: Site, answer: Answer) -> dict[str, Any] | None:

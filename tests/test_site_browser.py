@@ -204,7 +204,7 @@ def test_pages_read_well_without_javascript(site: Path, browser: Any) -> None:
     page = context.new_page()
     page.goto(f"{site.as_uri()}/experiments/taxi.html")
     assert page.locator("table.runs-table tbody tr").count() == 8
-    page.get_by_role("row", name="boosted").get_by_role("link").click()
+    page.locator("table.runs-table").get_by_role("row", name="boosted").get_by_role("link").click()
     assert page.locator("svg.curve path").count() >= 1
     assert page.locator("button:visible").count() == 0  # nothing that would do nothing
     context.close()

@@ -94,8 +94,9 @@
   const BREATH = 40; // ms
 
   async function breathe() {
-    if (performance.now() - breath < BREATH) return;
-    await new Promise((done) => setTimeout(done));
+    if (breath && performance.now() - breath < BREATH) return;
+    // The first time until the page itself is painted: to load Vega takes longer than that.
+    await new Promise((done) => (breath ? setTimeout(done) : requestAnimationFrame(() => setTimeout(done))));
     breath = performance.now();
   }
 

@@ -87,6 +87,15 @@ COLOUR = f"""(() => {{
 }})()"""
 
 
+# How wide each chart is where it has less room than on the screen that it was drawn for.
+ON_NARROW_PAPER = """[...document.querySelectorAll(".drawn")].map((box) => {
+    box.style.width = "200px";
+    const { width } = box.querySelector("canvas").getBoundingClientRect();
+    box.style.width = "";
+    return width;
+})"""
+
+
 @pytest.mark.parametrize("kind", charts.specs())
 def test_specifications_are_valid_and_hold_no_data(kind: str) -> None:
     spec = charts.specs()[kind]
@@ -208,6 +217,7 @@ def test_paper_shows_dark_ink_on_white_whatever_the_screen_shows(
                 edges = (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
                 assert shot.crop(edges).getextrema()[0] < 150, url
                 assert page.locator(".controls:visible, .theme:visible").count() == 0, url
+                assert max(page.evaluate(ON_NARROW_PAPER)) <= 200, url
                 page.emulate_media(media="screen", color_scheme=theme)
         assert seen.complaints == []
 

@@ -210,7 +210,7 @@ def test_an_unchanged_file_is_known_and_a_changed_one_is_not(
     with open_state(tmp_path / "state.sqlite") as state:
         state.remember(now, now, now.st_ctime_ns + 1_000_000, HELLO)
         state.save()
-        assert state.known(now) is None
+        assert state.known("data", now) is None
 
 
 @pytest.mark.parametrize("damage", [b"no database at all", b"SQLite format 3\0" + b"x" * 2000])
@@ -223,7 +223,7 @@ def test_a_damaged_state_file_is_made_anew(tmp_path: Path, damage: bytes) -> Non
         with open_state(path) as state:
             assert ingest.measure(tmp_path / "data", state).md5 == HELLO
     with open_state(path) as state:
-        assert state.known((tmp_path / "data").stat()) == HELLO
+        assert state.known("data", (tmp_path / "data").stat()) == HELLO
     with open_state(Path("/proc/no/such/state")) as state:
         assert ingest.measure(tmp_path / "data", state).md5 == HELLO
 
@@ -289,7 +289,7 @@ def test_a_file_that_changes_while_it_is_read_gives_a_consistent_object(
             pytest.warns(MlgitWarning, match="changed while it was read"),
         ):
             hashes = {ingest.take(place, path, state).md5 for _ in range(3)}
-            assert state.known(path.stat()) is None
+            assert state.known(str(path), path.stat()) is None
     finally:
         stop.set()
         thread.join()

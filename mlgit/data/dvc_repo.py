@@ -138,13 +138,26 @@ def _configured(path: Path) -> Iterator[tuple[Path, set[str]]]:
     if root is None:
         return
     folder, types = root / ".dvc" / "cache", "reflink,copy"
-    for config in (*_user_configs(), root / ".dvc" / "config", root / ".dvc" / "config.local"):
-        settings = _cache_settings(config)
+    for config in _configs(root):
+        settings = _settings(config, "cache")
         types = settings.get("type", types)
         if "dir" in settings:
             folder = Path(config.parent, os.path.expanduser(settings["dir"]))
     if folder.is_dir():
         yield folder, {kind.strip(" \"'") for kind in types.split(",")}
+
+
+def site_cache(root: Path) -> str | None:
+    """Returns where the DVC repository at `root` is set to keep what it need not share."""
+    found = None
+    for config in _configs(root):
+        found = _settings(config, "core").get("site_cache_dir", found)
+    return found
+
+
+def _configs(root: Path) -> list[Path]:
+    """Returns the files of DVC's configuration; what a later one says counts."""
+    return [*_user_configs(), root / ".dvc" / "config", root / ".dvc" / "config.local"]
 
 
 def _user_configs() -> list[Path]:
@@ -171,11 +184,11 @@ def remotes(path: Path) -> dict[str, str]:
     return found
 
 
-def _cache_settings(config: Path) -> dict[str, str]:
+def _settings(config: Path, section: str) -> dict[str, str]:
     parser = _parse(config)
-    if parser is None or not parser.has_section("cache"):
+    if parser is None or not parser.has_section(section):
         return {}
-    return {key: value.strip(" \"'") for key, value in parser.items("cache")}
+    return {key: value.strip(" \"'") for key, value in parser.items(section)}
 
 
 def _parse(config: Path) -> configparser.RawConfigParser | None:

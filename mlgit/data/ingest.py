@@ -159,7 +159,7 @@ class _Taker:
 
     def take(self, path: str, promised: str | None) -> Hash:
         before = _status(path)
-        md5 = self._state.known(before)
+        md5 = self._state.known(path, before)
         if md5 is None and promised is not None and self._lender_of(promised):
             md5 = _measure_file(path, self._state, None).md5
         if md5 is not None and self._is_here(md5, before.st_size):
@@ -202,7 +202,8 @@ class _Taker:
             # A second name may be a file of the user's, and its changes would be ours.
             if found.st_nlink != 1 or stat.S_IMODE(found.st_mode) != OBJECT_MODE:
                 return False
-            verify_object(lender, md5)
+            if self._state.known(str(lent), found) != md5:
+                verify_object(lender, md5)
             place = object_path(self._store, md5)
             place.parent.mkdir(parents=True, exist_ok=True)
             os.link(lent, place)
@@ -216,7 +217,7 @@ class _Taker:
 def _measure_file(path: str, state: State, progress: Progress | None) -> Hash:
     for _ in range(_READINGS):
         before = _status(path)
-        md5 = state.known(before)
+        md5 = state.known(path, before)
         if md5 is not None:
             if progress:
                 progress(before.st_size)

@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from mlgit.data.dvc_state import Recall
+
 _SCHEMA = """
 create table if not exists file (place text primary key, status text, md5 text) without rowid
 """
@@ -27,13 +29,19 @@ _LARGE = 2**24  # bytes that take longer to hash than a tick
 class State:
     """An open state file, for all threads. Made by `open_state`."""
 
-    def __init__(self, database: sqlite3.Connection | None = None) -> None:
+    def __init__(
+        self, database: sqlite3.Connection | None = None, recall: Recall | None = None
+    ) -> None:
         self._db = database
+        self._recall = recall
         self._lock = threading.Lock()
         self._new: list[tuple[str, str, str]] = []
 
-    def known(self, found: os.stat_result) -> str | None:
-        """Returns the md5 of a file with this status, if it was hashed before."""
+    def known(self, path: str, found: os.stat_result) -> str | None:
+        """Returns the md5 of the file at a path, of this status, if it was hashed before."""
+        return self._kept(found) or (self._recall(path, found) if self._recall else None)
+
+    def _kept(self, found: os.stat_result) -> str | None:
         if self._db is None:
             return None
         with self._lock, contextlib.suppress(sqlite3.Error):
@@ -82,10 +90,13 @@ def _key(found: os.stat_result) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def open_state(path: Path) -> Iterator[State]:
-    """Opens the state file at `path`, making it if need be; saves and closes it afterwards."""
+def open_state(path: Path, recall: Recall | None = None) -> Iterator[State]:
+    """Opens the state file at `path`, making it if need be; saves and closes it afterwards.
+
+    With `recall` it knows files, too, that somebody else remembers.
+    """
     database = _open(path)
-    state = State(database)
+    state = State(database, recall)
     try:
         yield state
     finally:

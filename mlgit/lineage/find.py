@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from mlgit import saved
-from mlgit.data import ingest, pointers
+from mlgit.data import dvc_state, ingest, pointers
 from mlgit.data.hashing import Hash
 from mlgit.data.state import open_state
 from mlgit.errors import NotFound
@@ -150,7 +150,8 @@ def _measure(source: LedgerSource, path: Path) -> Hash | None:
     """Returns the hash of what lies here, or of what a `.dvc` file says should."""
     if not os.path.isfile(path) and not os.path.isdir(path):
         return pointers.tracked_as(path)
-    with open_state(source.ledger.repository.common_dir / "mlgit" / "state.sqlite") as state:
+    file = source.ledger.repository.common_dir / "mlgit" / "state.sqlite"
+    with dvc_state.recalling(path) as recall, open_state(file, recall) as state:
         found, manifest = ingest.listed(path, state)
     if manifest is not None:
         source.folders.add(found.md5, manifest)

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from mlgit import names, records
-from mlgit.data import address, content, dvc_repo, hashing, ingest, pointers, profiles
+from mlgit.data import address, content, dvc_repo, dvc_state, hashing, ingest, pointers, profiles
 from mlgit.data.content import Content
 from mlgit.data.hashing import Hash, Member
 from mlgit.data.state import open_state
@@ -51,7 +51,8 @@ def take(repository: Repository, path: Path, keep: bool = True) -> Hash:
         Invalid: there is nothing at `path`, or a part of it cannot be read.
         WriteFailed: the data store cannot be written.
     """
-    with open_state(repository.state / "state.sqlite") as known:
+    file = repository.state / "state.sqlite"
+    with dvc_state.recalling(path) as recall, open_state(file, recall) as known:
         if not keep:
             return ingest.measure(path, known)
         return ingest.take(repository.data_store, path, known, dvc_repo.lenders(path))

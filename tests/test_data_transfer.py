@@ -226,7 +226,9 @@ def test_rubbish_of_killed_transfers_is_swept(place: Path, shelf: Connection) ->
 def test_a_folder_that_is_not_known_here(place: Path) -> None:
     with pytest.raises(Invalid, match="not known") as caught, connect(Remote("nas", "local:", {})):
         pass
-    assert caught.value.hint == "git config mlgit.data.nas.url /path/to/it"
+    assert caught.value.hint == (
+        "name the one in which files/md5 lies: git config mlgit.data.nas.url /path/to/mlgit"
+    )
 
 
 # --- what runs keep ----------------------------------------------------------------------

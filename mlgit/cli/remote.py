@@ -38,8 +38,8 @@ Examples:
 \b
 A remote is known to everybody who has the repository, so no password or key is taken:
 S3's come from the environment or ~/.aws, SSH's from the agent or ~/.ssh. Where a folder
-lies is a setting of each machine: git config mlgit.data.NAME.url. Objects go below
-'mlgit/' there, apart from those of 'dvc push', because 'dvc gc -c' deletes what it does
+lies is a setting of each machine: git config mlgit.data.NAME.url FOLDER/mlgit. Objects go
+below 'mlgit/' there, apart from those of 'dvc push', because 'dvc gc -c' deletes what it does
 not know; --shared puts them beside each other.""",
 )
 @click.argument("name")

@@ -182,7 +182,8 @@ def connect(remote: Remote) -> Iterator[Connection]:
             raise Invalid(
                 f"where the folder of the data remote {remote.name} lies on this machine "
                 "is not known",
-                f"git config mlgit.data.{remote.name}.url /path/to/it",
+                f"name the one in which files/md5 lies: "
+                f"git config mlgit.data.{remote.name}.url /path/to/{PREFIX}",
             )
         import fsspec
 

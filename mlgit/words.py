@@ -56,10 +56,16 @@ _UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 def size(count: int) -> str:
     """Returns a number of bytes for people.
 
-    >>> size(25), size(1_333_519)
-    ('25 B', '1.3 MB')
+    >>> size(25), size(1_333_519), size(2 * 10**15)
+    ('25 B', '1.3 MB', '2.0 PB')
     """
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+    for unit, factor in (
+        ("PB", 10**15),
+        ("TB", 10**12),
+        ("GB", 10**9),
+        ("MB", 10**6),
+        ("kB", 10**3),
+    ):
         if count >= factor:
             return f"{count / factor:.1f} {unit}"
     return f"{count} B"

@@ -119,7 +119,7 @@
   }
 
   function size(count) {
-    for (const [unit, factor] of [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]]) {
+    for (const [unit, factor] of [["PB", 1e15], ["TB", 1e12], ["GB", 1e9], ["MB", 1e6], ["kB", 1e3]]) {
       if (count >= factor) return `${(count / factor).toFixed(1)} ${unit}`;
     }
     return `${count} B`;

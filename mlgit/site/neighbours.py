@@ -16,7 +16,7 @@ from mlgit.site import flow, picture, urls
 from mlgit.site.flow import Content
 from mlgit.site.gather import Site
 from mlgit.site.picture import Box, Line, Picture
-from mlgit.site.render import harmless
+from mlgit.site.render import brief, harmless
 from mlgit.words import counted, size
 
 MOST = 30  # boxes
@@ -214,12 +214,12 @@ def _run(site: Site, key: str) -> Box:
 def _data(site: Site, key: str) -> Box:
     content = site.flow.contents.get(key)
     if content is None:
-        return _box("data", key[:10], "not recorded", None)
+        return _box("data", brief(key), "not recorded", None)
     told = " · ".join(
         [
             *([size(content.size)] if content.size is not None else []),
             *([] if content.kept else ["hash only"]),
-            key[:7],
+            brief(key)[:7],
         ]
     )
     kind = "model" if content.kind == "model" else "data" if content.used else "artifact"

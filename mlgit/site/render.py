@@ -16,6 +16,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from mlgit.data.hashing import is_md5
+from mlgit.lineage import graph
 from mlgit.records import pack
 from mlgit.site import markdown, resources, urls
 from mlgit.site.numbers import is_finite
@@ -76,6 +77,7 @@ def _environment() -> jinja2.Environment:
         plain=markdown.plain,
         quoted=shlex.quote,
         short=short,
+        brief=brief,
         size=size,
         span=span,
         stamp=stamp,
@@ -174,6 +176,15 @@ def tail(text: str) -> str:
 def short(sha: str) -> str:
     """Returns the beginning of an id or hash, enough for people."""
     return sha[:10]
+
+
+def brief(key: str) -> str:
+    """Returns what people are shown of the hash of data, or of an address in its place.
+
+    >>> brief("https://example.org/trips.csv"), brief('https://example.org/trips.csv W/"5f-1"')
+    ('address', '5f-1')
+    """
+    return graph.brief(key) or "address"
 
 
 def stamp(time: str | None, with_day: bool = True) -> Markup:

@@ -169,7 +169,7 @@
     const bend = low > 0 && high / low > 100 ? Math.log : (number) => number;
     const width = bend(high) - bend(low) || 1;
     // The palest end would not show on white, the darkest not on black.
-    const [from, to] = mlgit.isDark() ? [0.2, 1] : [0, 0.85];
+    const [from, to] = mlgit.isDark() ? [0.35, 1] : [0, 0.85];
     const shade = (share) => mixed(from + (to - from) * share);
     return {
       of(position) {

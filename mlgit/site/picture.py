@@ -16,7 +16,7 @@ _ACROSS, _BETWEEN = 32, 12  # from box to box, to the right and down
 _EDGE = 2
 _SWEEPS = 6
 _COLUMNS = 5
-LETTERS = 22  # that fit into a box
+LETTERS = 21  # that fit into a box, in the widest of system fonts
 
 
 class Box(NamedTuple):

@@ -34,6 +34,7 @@ from mlgit.data.remote import Connection, Remote, connect
 from mlgit.ledger import open_repository
 
 FILES = 40  # of the model, and its list
+BEFORE = 12  # files have arrived when the server stops answering
 BYTES = 20_000  # of each
 
 
@@ -317,7 +318,7 @@ def test_a_server_that_stops_answering_ends_the_push(
 
     def hang() -> None:
         (server,) = (p for p in psutil.Process().children() if p.name() == "sshd")
-        while len(stored_objects(there / "mlgit")) < 3:
+        while len(stored_objects(there / "mlgit")) < BEFORE:
             time.sleep(0.001)
         sessions.extend(server.children(recursive=True))
         for session in sessions:
@@ -344,7 +345,9 @@ def test_a_server_that_stops_answering_ends_the_push(
     )
     assert told, done.stderr
     check_whole(arrived)
-    assert 3 <= int(told[1]) <= len(arrived) < FILES + 1 and not runs_on_origin()
+    # Of the last that arrived the client may not have heard any more.
+    assert 0 < int(told[1]) <= len(arrived) and not runs_on_origin()
+    assert BEFORE <= len(arrived) < FILES + 1
     arrived = settled(lambda: stored_objects(there / "mlgit"))  # it does what it was told before
     check_whole(arrived)
     assert sent(mlgit_("push", "--yes")) == FILES + 1 - len(arrived)

@@ -165,7 +165,7 @@ def fitting(text: str, is_path: bool = False, letters: int = LETTERS) -> str:
     """Returns as much of a text as fits into a box; of a path the end, which tells more.
 
     >>> fitting("data/a/very/long/way/to/train.csv", is_path=True)
-    '…long/way/to/train.csv'
+    '…ong/way/to/train.csv'
     """
     # More than a few times as long cannot fit; a name may have a million letters.
     text = text[-4 * letters :] if is_path else text[: 4 * letters]

@@ -31,7 +31,7 @@ demo: venv ## mlgit on real data in a scratch repository; ARGS=FOLDER keeps it
 	@$(PY) examples/demo.py $(ARGS)
 
 bench: ## side by side with MLflow and DVC, in an environment of its own (1 GB)
-	@sh tools/setup.sh programs git
+	@sh tools/setup.sh programs git chromium
 	@sh tools/setup.sh env .venv-bench pyproject.toml benchmarks/requirements.txt -- \
 		-r benchmarks/requirements.txt
 	@.venv-bench/bin/python benchmarks/run.py $(ARGS)

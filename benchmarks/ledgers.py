@@ -26,8 +26,9 @@ A_DAY = 300
 A_COMMIT = 2000
 SOURCES = 200  # files of code in the repository
 MONTHS = {f"data/2021-{month:02}.csv": b"month,%d\n" % month * 500 for month in range(1, 13)}
-PLAIN, DATA, CURVES = "plain", "data", "curves"
-CURVES_A_RUN, POINTS = 10, 300
+PLAIN, DATA, CURVES, CHARTS, WIDE = "plain", "data", "curves", "charts", "wide"
+CURVES_A_RUN, CHARTS_A_RUN, POINTS = 10, 40, 300
+WIDE_PARAMS = 25
 HOLDOUT, HELD = "data/holdout.csv", b"month,2022\n" * 500
 
 
@@ -64,7 +65,8 @@ def make(place: Path, runs: int, kind: str = PLAIN) -> Path:
     """Makes a repository with some code and a ledger of so many runs; returns its place.
 
     Of the kind DATA each run read one of the `MONTHS`, and the HOLDOUT, and made a model. They
-    are pointers: the bytes are nowhere. Of the kind CURVES each has so many, of POINTS each.
+    are pointers: the bytes are nowhere. Of the kinds CURVES and CHARTS each has so many curves,
+    of POINTS each. Of the kind WIDE all are of one experiment, with WIDE_PARAMS more params.
     """
     now = time.time()
     today = min(A_DAY, runs)
@@ -143,8 +145,11 @@ def _files(
     """Yields the files of one run, by their paths on the branch."""
     logged = contents(number)
     points = {key: records.Points([0], [61_250], [value]) for key, value in logged.metrics.items()}
-    if kind == CURVES:
-        points |= _curves(number)
+    if kind in (CURVES, CHARTS):
+        points |= _curves(number, CURVES_A_RUN if kind == CURVES else CHARTS_A_RUN)
+    if kind == WIDE:
+        more = {f"p{part}": number * (part + 1) % 997 / 8 for part in range(WIDE_PARAMS)}
+        logged = logged._replace(experiment="wide", params=logged.params | more)
     run = records.Run(
         id=names.new_id(int(moment * 1000)),
         experiment=logged.experiment,
@@ -166,11 +171,11 @@ def _files(
     yield names.run_file(run.id, names.METRICS_FILE), history.dump(points)
 
 
-def _curves(number: int) -> dict[str, records.Points]:
+def _curves(number: int, count: int) -> dict[str, records.Points]:
     """Returns losses that fall, each with a noise of its own; what a training of an hour logs."""
     noise = random.Random(number)
     found = {}
-    for curve in range(CURVES_A_RUN):
+    for curve in range(count):
         start, speed = noise.uniform(1, 4), noise.uniform(0.002, 0.02)
         values = [start / (1 + speed * step) + noise.gauss(0, 0.02) for step in range(POINTS)]
         steps = list(range(POINTS))

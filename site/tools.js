@@ -5,18 +5,20 @@
 (() => {
   const { counted, make } = mlgit;
   const { spelled } = mlgit.query;
-  const { find, values } = mlgit.columns;
+  const { find, value } = mlgit.columns;
 
   const KINDS = [["attribute", "About the run"], ["metric", "Metrics"], ["param", "Params"], ["tag", "Tags"]];
   const APPLY = 120; // milliseconds after the last key until a condition is tried
   const COMPLAIN = 700; // and until it is said that it cannot be read
+  const ASKED = 300; // runs whose values make an example: of all of them the table would come later
 
   /** Returns a condition that these runs could be asked, to show how one looks. */
   function example(table) {
     const { data, element } = table;
     const of = (kind, isFit) => data.columns.find((column) => column.kind === kind && column.varies && isFit(column));
     const middle = (column) => {
-      const found = values(column).filter((each) => typeof each === "number" && Number.isFinite(each)).sort((a, b) => a - b);
+      const some = Array.from({ length: Math.min(data.rows, ASKED) }, (_, position) => value(column, position));
+      const found = some.filter((each) => typeof each === "number" && Number.isFinite(each)).sort((a, b) => a - b);
       return found[Math.floor(found.length / 2)];
     };
     const parts = [];

@@ -12,6 +12,7 @@ from rows import (
     searching,
     site,
     storing,
+    viewing,
     writing,
 )
 
@@ -28,4 +29,5 @@ ROWS = {
     "fetch": fetching,
     "registry": registry,
     "site": site,
+    "view": viewing,
 }

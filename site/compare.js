@@ -39,6 +39,7 @@
       inputs: pointers(raw.inputs),
       outputs: pointers(raw.outputs),
       packages: environment,
+      points: (metric) => mlgit.charts.points(raw, metric),
     };
   }
 
@@ -318,8 +319,7 @@
     const figures = metrics.map((metric) => {
       const plot = make("div", { class: "plot" });
       mlgit.charts.draw(plot, "curves", () => runs.flatMap((run, place) =>
-        (Object.hasOwn(run.curves, metric) ? mlgit.charts.points(run, metric, run.label) : [])
-          .map((point) => ({ ...point, colour: `--c${place % 10}` }))), { label: `The curves of ${metric}` });
+        run.points(metric).map((point) => ({ ...point, colour: `--c${place % 10}` }))), { label: `The curves of ${metric}` });
       return make("figure", { class: "chart" },
         make("figcaption", {}, make("bdi", {}, mlgit.cut(mlgit.harmless(metric), 60))), plot);
     });

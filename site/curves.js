@@ -1,7 +1,7 @@
 // Curves of metrics: one run or several over steps or time, with a band where points were left out.
 //
 // Data are rows {run, label, metric, step, time, value, low, high, colour}, the points of a run in
-// order: time in ms; low and high the envelope, null where no points were left out; colour of CSS, or
+// order: time in ms, or null; low and high the envelope, null where no points were left out; colour of CSS, or
 // the name of one of the stylesheet's as "--c3", by default one after the other.
 // mlgit.charts.points makes them of a run's data; mlgit.charts.controls is what all curves of a page
 // follow.
@@ -62,8 +62,9 @@
         run,
         row: point.row,
         colour: css(point.colour ?? slot),
-        x: axis === "time" ? point.time / unit : point.step,
+        x: axis === "step" ? point.step : point.time === null ? null : point.time / unit,
         y: line[place],
+        dot: (line[place - 1] ?? line[place + 1] ?? null) === null ? line[place] : null, // no line leads to it
         raw: smooth && !isReduced ? values[place] : null,
         low: isReduced ? shown(point.low) : null,
         high: isReduced ? shown(point.high) : null,
@@ -78,11 +79,11 @@
         ["value", number(point.value, 7)],
         ...(smooth && average !== null ? [["smoothed", number(average, 5)]] : []),
         ["step", String(point.step)],
-        ["after", span(point.time / 1000)],
+        ...(point.time === null ? [] : [["after", span(point.time / 1000)]]),
       ];
     };
     const has = (part) => rows.some((row) => row[part] !== null);
-    return { sets: { rows }, shape: { name, isLog, low: has("low"), raw: has("raw") }, lines };
+    return { sets: { rows }, shape: { name, isLog, low: has("low"), raw: has("raw"), dot: has("dot") }, lines };
   }
 
   const STEP = "format(datum.value, datum.value < 10000 ? ',' : '~s')";
@@ -110,10 +111,16 @@
     return found;
   }
 
-  /** Returns a metric of a run's data (data/runs/ID.js) as rows of a chart of curves. */
+  /**
+   * Returns a metric of a run's data (data/runs/ID.js) as rows of a chart of curves. A single value,
+   * of which that says the step but no time, is one too: a baseline beside the curves of others.
+   */
   function points(run, metric, label = run.name || run.id.slice(0, 10)) {
+    if (!Object.hasOwn(run.curves, metric)) {
+      const [last, , , step, count] = Object.hasOwn(run.metrics, metric) ? run.metrics[metric] : [];
+      return count !== 1 ? [] : [{ run: run.id, label, metric, step: decoded(step), time: null, value: decoded(last), low: null, high: null }];
+    }
     const curve = run.curves[metric];
-    if (!curve) return [];
     const values = curve.v.map(decoded);
     const [step, time] = [undone(curve.s, values.length), undone(curve.t, values.length)];
     return values.map((value, place) => {

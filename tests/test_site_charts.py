@@ -268,6 +268,32 @@ def test_points_are_what_was_logged(repo: Path, tmp_path: Path, browser: Any) ->
     assert seen.complaints == []
 
 
+def test_a_value_that_no_line_leads_to_is_a_dot(repo: Path, tmp_path: Path, browser: Any) -> None:
+    holed = Points([0, 1, 2, 3, 4], [0] * 5, [1.0, math.nan, 0.5, math.nan, math.inf])
+    baseline = save({"loss": Points([7], [900], [0.25])})
+    curve = save({"loss": falling(30)})
+    run = save({"loss": holed, "single": Points([3], [0], [1.5])})
+    out = make(tmp_path / "out")
+    rows = """async (id) => {
+        const data = await mlgit.load(`../data/runs/${id}.js`, `run/${id}`);
+        const { prepare } = mlgit.charts.kinds.curves;
+        return ["loss", "single", "none"].map((metric) =>
+            prepare(mlgit.charts.points(data, metric)).sets.rows.map((row) => [row.x, row.dot]));
+    }"""
+    orange = f"{PIXELS}[0].filter((part, at, data) => at % 4 === 0 && part > data[at + 1] + 60).length"
+    with visit(browser) as seen:
+        seen.page.goto(f"{out.as_uri()}/runs/{run}.html")
+        loss, single, none = seen.page.evaluate(rows, run)
+        assert loss == [[0, 1.0], [1, None], [2, 0.5], [3, None], [4, None]]
+        assert (single, none) == ([[3, 1.5]], [])
+        # The second of the runs is orange, and has only this value.
+        for page in ("experiments/exp.html#sel", "compare.html#runs"):
+            seen.open(f"{out.as_uri()}/{page}={curve},{baseline}")
+            seen.page.locator(".drawn canvas").first.wait_for()
+            assert seen.page.evaluate(orange) > 10, page
+    assert seen.complaints == []
+
+
 # --- charts that runs logged -------------------------------------------------------------------
 
 

@@ -62,9 +62,10 @@ def _curves() -> Chart:
     band = base.mark_area(opacity=0.16).encode(y=y("low"), y2="high")
     raw = base.mark_line(strokeWidth=1, opacity=0.3).encode(y=y("raw"))
     line = base.mark_line(strokeWidth=1.6).encode(y=y("y"))
+    dot = base.mark_point(filled=True, size=30, opacity=1).encode(y=y("dot"))
     shown = alt.when(near).then(alt.value(1)).otherwise(alt.value(0))
     point = base.mark_point(filled=True, size=50).encode(y=y("y"), opacity=shown, tooltip="row:Q")
-    return alt.layer(band, raw, line, point.add_params(near))
+    return alt.layer(band, raw, line, dot, point.add_params(near))
 
 
 def _scatter() -> Chart:

@@ -232,6 +232,12 @@
         setTimeout(() => { button.textContent = "Copy"; }, 1500);
       });
     }
+    // A picture that is wider than its place begins at what the page is about.
+    for (const focus of document.querySelectorAll(".lineage .focus")) {
+      const place = focus.closest(".lineage");
+      const [box, here] = [focus.getBoundingClientRect(), place.getBoundingClientRect()];
+      place.scrollLeft += (box.left + box.right - here.left - here.right) / 2;
+    }
     // What came since this person was here last.
     const rows = document.querySelectorAll("tr[data-started]");
     if (rows.length) {

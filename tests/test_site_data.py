@@ -751,6 +751,33 @@ def test_pages_of_data_look_right(taxi: Path, tmp_path: Path, browser: Any, them
         context.close()
 
 
+def test_a_run_on_a_phone_begins_with_what_it_was_about(
+    taxi: Path, tmp_path: Path, browser: Any
+) -> None:
+    out = tmp_path / "out"
+    make(out)
+    site = site_of()
+    url = urls.run(site.table.ids[run_named(site, "boosted")])
+    for width in (390, 1280):
+        with visit(browser, width) as shown:
+            shown.open(f"{out.as_uri()}/{url}")
+            metrics, params, artifacts = (
+                shown.page.locator(f"#{name}").bounding_box()
+                for name in ("metrics", "params", "artifacts")
+            )
+            assert metrics and params and artifacts
+            assert metrics["y"] - 9 < params["y"] < artifacts["y"]
+            assert (params["x"] > metrics["x"]) == (width == 1280)
+            # The picture is wider than the phone: the run itself is to be seen, not where it began.
+            picture, focus = (
+                shown.page.locator(selector).bounding_box()
+                for selector in (".lineage", ".lineage .focus")
+            )
+            assert picture and focus
+            assert picture["x"] < focus["x"]
+            assert focus["x"] + focus["width"] < picture["x"] + picture["width"]
+
+
 def test_the_runs_of_a_page_are_all_in_its_csv(taxi: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     make(out)

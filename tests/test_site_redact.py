@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,14 @@ PEOPLE = [("Ada Example", "ada@laptop"), ("Bob Li", "bob@x.example.org")]
         ("tag of%20bob%40x.example.org@v1.0.0", "tag of [mail 2]@v1.0.0"),
         ("https://arxiv.org/x?at=%2Fhome%2Fada", "https://arxiv.org/x?at=[path]"),
         ("project bluebird is Ada Example's", "[hidden] is [name 1]'s"),
+        # Lines of a note end anywhere, and the page shows them as one.
+        ("of project\nbluebird, Ada\n  Example", "of [hidden], [name 1]"),
+        ("No such file: '/home/ada/My Documents/x.csv'", "No such file: '[path]'"),
+        ('open("C:\\\\Users\\\\Ada Li\\\\x") of `~/a b`', 'open("[path]") of `[path]`'),
+        # As Markdown and HTML may spell them, which the page shows as they are meant.
+        ("bob\\@x.example.org, bob&#64;x.example.org", "[mail 2], [mail 2]"),
+        ("in a&amp;b of gpu\\_1.cluster.local", "in a&amp;b of [host]"),
+        ("?to=%252Fhome%252Fada", "?to=[path]"),
     ],
 )
 def test_a_text_with_something_in_it(text: str, left: str) -> None:
@@ -84,19 +93,60 @@ def test_a_word_may_be_short_and_stands_alone() -> None:
     assert redactor.text("X9, x99, _x9 and C++ (old)!") == "[hidden], x99, _x9 and [hidden]!"
 
 
+def test_a_letter_with_an_accent_is_one_sign_or_two() -> None:
+    redactor = Redactor(Rules(redact=[*USUAL, "names"], hide=["Größe"]), [("Jos\u00e9 Li", "j@x")])
+    assert redactor.text("gro\u0308ße of Jose\u0301 Li") == "[hidden] of [name 1]"
+    assert redactor.text("gr\u00f6ße of Jos\u00e9 Li") == "[hidden] of [name 1]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://",
+        "a@b.",
+        "~/,",
+        "a.",
+        "/",
+        "\\\\a",
+        "'/a ",
+        "%41",
+        "&#65;",
+        "\\_",
+        "git@a.b:1",
+        "10.0.",
+    ],
+)
+def test_long_texts_take_no_longer_a_character(text: str) -> None:
+    redactor = Redactor(ALL, PEOPLE)
+
+    def seconds(count: int) -> float:
+        start = time.process_time()
+        redactor.text(text * count + "\n")
+        return time.process_time() - start
+
+    seconds(1)
+    assert seconds(40_000) < 40 * max(seconds(4_000), 0.005)
+
+
 def test_keys_that_become_alike_stay_apart() -> None:
     found = Redactor(ALL).value({"/home/a": 1, "/home/b": 2, "c": {("metric", "/x/y"): 3}})
     assert found == {"[path]": 1, "[path] 2": 2, "c": {("metric", "[path]"): 3}}
 
 
 def test_json_is_redacted_however_it_is_spelled() -> None:
-    redactor = Redactor(ALL)
+    redactor = Redactor(ALL, PEOPLE)
     spelled = b'{"a": "\\u002fhome\\u002fada", "b": "\\/srv\\/x", "c": [1, null]}'
     left = json.loads(redactor.content(spelled))
     assert left == {"a": "[path]", "b": "[path]", "c": [1, None]}
     assert redactor.content(b'{"a" :1}') == b'{"a" :1}'
     assert redactor.content(b"[not json] of /home/ada") == b"[not json] of [path]"
     assert redactor.content(b"\xff/home/ada") == b"\xff/home/ada"
+    lines = [{"by": "Bob Li"}, {"at": "/home"}, ["project bluebird"]]
+    spelled = "\n".join(map(json.dumps, lines)).replace("e", "\\u0065").encode()
+    assert [*map(json.loads, redactor.content(spelled).splitlines())] == [
+        {"by": "[name 2]"}, {"at": "[path]"}, ["[hidden]"]
+    ]  # fmt: skip
+    assert redactor.content(b'{"a": "/home/ada", "a": 1}') == b'{"a": "[path]", "a": 1}'
 
 
 def test_rules_are_read() -> None:

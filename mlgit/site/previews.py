@@ -55,7 +55,7 @@ class Preview(NamedTuple):
 def preview(source: Source, whole: Whole, pointer: Pointer) -> Preview:
     """Looks at an artifact of a run."""
     empty = Preview(pointer, "", None, "", [], "", None, False)
-    if (pointer.md5 or "").endswith(".dir"):
+    if _is_folder(pointer):
         return _as_folder(empty, source)
     content = source.content(whole, pointer)
     if content is None:
@@ -67,8 +67,8 @@ def preview(source: Source, whole: Whole, pointer: Pointer) -> Preview:
     text = _text(content)
     if text is None:
         return empty
-    suffix = PurePosixPath(pointer.path).suffix.lower()
-    if suffix == ".svg" and len(content) <= SVG_LIMIT and "<svg" in text[:2000]:
+    suffix = _suffix(pointer)
+    if _is_svg(pointer, content):
         # As a picture it runs no script and asks for nothing, and it is no file to be opened.
         return empty._replace(form="image", url=f"data:image/svg+xml;base64,{_base64(content)}")
     url = urls.file(pointer.md5 or "", "json" if suffix == ".json" else "txt")
@@ -79,6 +79,29 @@ def preview(source: Source, whole: Whole, pointer: Pointer) -> Preview:
         shown = _as_text(shown, _indented(text))
         return _as_chart(shown, content) if pointer.path.endswith(CHART) else shown
     return _as_text(shown, text)
+
+
+def is_picture(source: Source, whole: Whole, pointer: Pointer) -> bool:
+    """Reads what the preview of an artifact is made of, and tells whether that is a picture."""
+    if _is_folder(pointer):
+        source.folder(pointer)
+        return False
+    content = source.content(whole, pointer)
+    return content is not None and (bool(_image(content)) or _is_svg(pointer, content))
+
+
+def _is_folder(pointer: Pointer) -> bool:
+    return (pointer.md5 or "").endswith(".dir")
+
+
+def _suffix(pointer: Pointer) -> str:
+    return PurePosixPath(pointer.path).suffix.lower()
+
+
+def _is_svg(pointer: Pointer, content: bytes) -> bool:
+    if _suffix(pointer) != ".svg" or len(content) > SVG_LIMIT:
+        return False
+    return "<svg" in (_text(content) or "")[:2000]
 
 
 def _as_folder(empty: Preview, source: Source) -> Preview:
@@ -146,7 +169,15 @@ def _as_text(shown: Preview, text: str) -> Preview:
 
 
 def _indented(text: str) -> str:
+    """Returns JSON on lines of its own; of a long one a beginning, longer than what is shown."""
+    encoder = json.JSONEncoder(indent=2, ensure_ascii=False)
+    found, length = [], 0
     try:
-        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        for part in encoder.iterencode(json.loads(text)):
+            found.append(part)
+            length += len(part)
+            if length > TEXT_SHOWN:
+                break
     except (ValueError, RecursionError):
         return text
+    return "".join(found)

@@ -15,11 +15,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import html
 import json
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote
 
 import msgspec
@@ -104,10 +106,12 @@ class Redactor:
 
     def __init__(self, rules: Rules, people: Iterable[tuple[str, str]] = ()) -> None:
         self.rules = rules
-        self.found: dict[str, Counter[str]] = {}
+        self.found: defaultdict[str, Counter[str]] = defaultdict(Counter)
         """By kind the texts that were taken out, and how often each was met."""
         self._known = _known(rules, people)
-        self._pattern = _pattern(rules, self._known)
+        self._forms = _forms(rules, self._known)
+        self._patterns: dict[tuple[_Form, ...], re.Pattern[str]] = {}
+        self._texts = {_plain_words(text): text for text in self._known}
         self._clean: set[str] = set()
         """Short texts with nothing in them: keys and values that all runs share."""
         self._kept = tuple(host.lower() for host in rules.keep)
@@ -117,7 +121,7 @@ class Redactor:
 
     def mark(self, kind: str, text: str) -> str:
         """Returns what stands for a text of this kind, and counts it."""
-        self.found.setdefault(kind, Counter())[text] += 1
+        self.found[kind][text] += 1
         return self._known.get(text, ("", _MARKS[kind]))[1]
 
     def text(self, text: str) -> str:
@@ -135,29 +139,52 @@ class Redactor:
 
     def _plain(self, text: str) -> str:
         """Returns a text without what is looked for."""
-        if self._pattern is None:
-            return text
-        if _ENCODED.search(text):  # as in addresses, and in git tags of models
+        if self._forms and _SPELLED.search(text):  # as in addresses, tags of models, and notes
             text = _WORD.sub(self._decoded, text)
-        return self._pattern.sub(self._replaced, text)
+        return self._without(text)
+
+    def _without(self, text: str) -> str:
+        """Returns a text without what is looked for, as it is spelled there.
+
+        Of all forms only those are tried that the text may have: most have none of what is in
+        every one of some form, and to look for that takes no time.
+        """
+        lower = text.lower()
+        forms = tuple(form for form in self._forms if form.may_be_in(lower))
+        if not forms:
+            return text
+        pattern = self._patterns.get(forms)
+        if pattern is None:
+            groups = "|".join(f"(?P<{form.name}>{form.pattern})" for form in forms)
+            pattern = self._patterns[forms] = re.compile(groups)
+        return pattern.sub(self._replaced, text)
 
     def _decoded(self, word: re.Match[str]) -> str:
-        """Returns a word as it is, unless what it spells with percent signs is looked for."""
-        if self._pattern is None or "%" not in word[0]:
-            return word[0]
-        decoded = unquote(word[0])
-        left = self._pattern.sub(self._replaced, decoded)
-        return word[0] if left == decoded else left
+        """Returns a word as it is, unless what it spells with other signs is looked for."""
+        decoded = word[0]
+        if _WINDOWS.search(decoded):  # backslashes of its own
+            return decoded
+        for _ in range(_LAYERS):
+            if not _SPELLED.search(decoded):
+                break
+            decoded = _ESCAPED.sub(r"\1", html.unescape(unquote(decoded)))
+            left = self._without(decoded)
+            if left != decoded:
+                return left
+        return word[0]
 
     def _replaced(self, match: re.Match[str]) -> str:
-        kind = match.lastgroup or ""
+        kind = _KINDS.get(match.lastgroup or "", match.lastgroup or "")
         text = match[0]
         if kind == "url":  # the host of an address; its way and its scheme stay
             scheme, _, rest = text.partition("://")
             return text if self._is_kept(rest) else f"{scheme}://{self.mark('hosts', rest)}"
         if kind == "hosts" and self._is_kept(text):
             return text
-        return self.mark(self._known.get(text, (kind,))[0] if kind == "known" else kind, text)
+        if kind == "known":
+            text = self._texts.get(_plain_words(text), text)
+            kind = self._known[text][0]
+        return self.mark(kind, text)
 
     def _is_kept(self, authority: str) -> bool:
         if "@" in authority:  # the name that comes first, and what may follow it, are a secret
@@ -173,14 +200,22 @@ class Redactor:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError:
             return content
-        if text.lstrip()[:1] in ("{", "["):
-            # In JSON a text may be spelled in many ways.
-            with contextlib.suppress(ValueError, RecursionError):
-                value = json.loads(text)
-                left = self.value(value)
-                return content if left == value else json.dumps(left, indent=2).encode()
-        redacted = self.text(text)
+        redacted = self.text(self._json(text))
         return content if redacted == text else redacted.encode(errors="surrogatepass")
+
+    def _json(self, text: str) -> str:
+        """Returns JSON, or lines of it, redacted: in it a text may be spelled in many ways."""
+        if text.lstrip()[:1] in ("{", "["):
+            with contextlib.suppress(ValueError, RecursionError):
+                return self._parsed(text, indent=2)
+            with contextlib.suppress(ValueError, RecursionError):
+                return "\n".join(line and self._parsed(line) for line in text.split("\n"))
+        return text
+
+    def _parsed(self, text: str, indent: int | None = None) -> str:
+        value = json.loads(text)
+        left = self.value(value)
+        return text if left == value else json.dumps(left, indent=indent)
 
     def value(self, value: Any) -> Any:
         """Returns any value with every text in it redacted; bytes and numbers stay."""
@@ -250,49 +285,110 @@ _SHORT, _MANY = 60, 100_000  # characters; texts
 
 _OURS = frozenset({*STATUSES, "running", "git", "dvc"})  # words that pages go by
 
+
+class _Form(NamedTuple):
+    """A form of text that is looked for."""
+
+    name: str
+    pattern: str
+    may_be_in: Callable[[str], object]
+    """Tells quickly, of a text in lower case, whether this is worth looking for."""
+
+
+def _has(sign: str) -> Callable[[str], bool]:
+    return lambda text: sign in text
+
+
+_WINDOWS = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]:\\|(?<!\\)\\\\\w")
+_KINDS = {"scp": "remotes", "file": "paths", "quoted": "paths", "windows": "paths"}
 _PART = r"[^\s\"'`<>|;:()\[\]{}]"
-_FORMS = {
-    "remotes": (
-        r"\b(?:https?|ssh|git|git\+ssh)://[^\s\"'<>()]+?\.git\b/?"
-        r"|(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)*:(?!\d+\b)[\w~/][\w~./+-]*"
+_LOCAL = r"local|localdomain|internal|intranet|lan|corp|home\.arpa"
+_PRIVATE = r"10|127|192\.168|172\.(?:1[6-9]|2\d|3[01])"
+_FORMS = (
+    _Form(
+        "remotes",
+        r"\b(?:https?|ssh|git|git\+ssh)://(?:(?!://)[^\s\"'<>()])+?\.git\b/?",
+        _has(".git"),
     ),
-    "url": r"(?<![a-z0-9])[a-z][a-z0-9+.-]{0,15}://(?!\[host\])[^\s/?#\"'`<>()|,;]+",
+    _Form(
+        "scp",
+        r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)*:(?!\d+\b)[\w~/][\w~./+-]*",
+        _has("@"),
+    ),
+    _Form(
+        "url",
+        r"(?<![a-z0-9])[a-z][a-z0-9+.-]{0,15}://(?!\[host\])[^\s/?#\"'`<>()|,;]+",
+        _has("://"),
+    ),
     # Not "model@v1.2.0": what ends an address has no digits.
-    "mail": r"(?<![\w.+%-])[\w.+%-]+@(?:[\w-]+\.)+[^\W\d_]{2,}",
-    "paths": (
-        rf"/(?:home|Users|root)/{_PART}*"
-        rf"|file:///{_PART}*"
-        rf"|(?<![\w/.~<*\]-])(?:/(?=[\w.@+~%$-])|~[\w.-]*/){_PART}*[^\s\"'`<>|;:()\[\]{{}},.]"
-        r"|(?<![A-Za-z0-9])[A-Za-z]:\\+[^\s\"'`<>|*?;]*"
-        r"|(?<!\\)\\\\+[\w.-]+\\+[^\s\"'`<>|*?;]*"
+    _Form("mail", r"(?<![\w.+%-])[\w.+%-]+@(?:[\w-]+\.)+[^\W\d_]{2,}", _has("@")),
+    # Between quotes a path may have blanks; errors say so which file is not there.
+    _Form(
+        "quoted",
+        r"(?<=['\"`])(?:/(?=[\w.@+~%$-])|~[\w.-]*/|[A-Za-z]:\\|\\\\\w)[^\n'\"`<>]*(?=['\"`])",
+        re.compile(r"['\"`](?:[/~\\]|[a-z]:\\)").search,
     ),
-    "hosts": (
-        r"(?<![\w.])(?:10|127|192\.168|172\.(?:1[6-9]|2\d|3[01]))(?:\.\d{1,3}){2,3}(?::\d+)?(?![\w.])"
+    _Form("file", rf"file:///{_PART}*", _has("file:///")),
+    # The first character stands alone before what must not precede it: so it is found quickly.
+    _Form(
+        "paths",
+        rf"[/~](?:(?<=/)(?:home|Users|root)/{_PART}*"
+        r"|(?<![\w/.~<*\]-].)(?:(?<=/)(?=[\w.@+~%$-])|(?<=~)[\w.-]*/)"
+        rf"{_PART}*[^\s\"'`<>|;:()\[\]{{}},.])",
+        re.compile(r"[/~]").search,
+    ),
+    _Form(
+        "windows",
+        r"(?<![A-Za-z0-9])[A-Za-z]:\\+[^\s\"'`<>|*?;]*"
+        r"|(?<!\\)\\\\+[\w.-]+\\+[^\s\"'`<>|*?;]*",
+        _has("\\"),
+    ),
+    _Form(
+        "hosts",
+        rf"(?<![\w.])(?:{_PRIVATE})(?:\.\d{{1,3}}){{2,3}}(?::\d+)?(?![\w.])"
         r"|(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}:\d+"
-        r"|(?<![\w.-])(?:[\w-]+\.)+(?:local|localdomain|internal|intranet|lan|corp|home\.arpa)\b"
+        rf"|(?<![\w.-])(?:[\w-]+\.)+(?:{_LOCAL})\b",
+        re.compile(rf"\.(?:\d{{1,3}}\.\d{{1,3}}|{_LOCAL})").search,
     ),
-}
+)
 # A value that is nothing but a path may have anything in it; also after an option.
 _WHOLE_PATH = re.compile(
     r"(|--?[\w-]+=)((?:/(?=[\w.@+~%$-])|~[\w.-]*/|file:///|[A-Za-z]:\\|\\\\\w)[^\n]*)"
 )
-_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
+# As addresses, HTML, and Markdown spell signs besides.
+_SPELLED = re.compile(r"%[0-9A-Fa-f]{2}|&#?\w{2,31};|\\[!-/:-@\[-`{-~]")
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
+_LAYERS = 3  # of one spelling around another
 _WORD = re.compile(r"[^\s\"'`<>]+")
 _NOWHERE = frozenset({"localhost", "127.0.0.1", "0.0.0.0", "[::1]"})  # names no machine
 
 
-def _pattern(rules: Rules, known: Iterable[str]) -> re.Pattern[str] | None:
-    """Returns all that is looked for as one expression; the name of its group is the kind."""
-    parts = []
+def _forms(rules: Rules, known: Iterable[str]) -> list[_Form]:
+    """Returns all that is looked for; of what a text may be, the first counts."""
+    found = []
     for name, texts in (("hidden", rules.hide), ("known", [t for t in known if len(t) > 2])):
-        words = "|".join(map(re.escape, sorted({*texts}, key=_longest)))
-        if words:
+        every = [words for text in sorted({*texts}, key=_longest) for words in _spellings(text)]
+        if every:
             case = "(?i:%s)" if name == "hidden" else "%s"
-            parts.append(rf"(?P<{name}>(?<!\w){case % f'(?:{words})'}(?!\w))")
-    for name, form in _FORMS.items():
-        if ("hosts" if name == "url" else name) in rules.redact:
-            parts.append(f"(?P<{name}>{form})")
-    return re.compile("|".join(parts)) if parts else None
+            # Where it has a blank there may be the end of a line.
+            any_of = "|".join(r"\s+".join(map(re.escape, words)) for words in every)
+            begins = re.compile("|".join(re.escape(words[0].lower()) for words in every))
+            found.append(_Form(name, rf"(?<!\w){case % f'(?:{any_of})'}(?!\w)", begins.search))
+    for form in _FORMS:
+        kind = _KINDS.get(form.name, form.name)
+        if ("hosts" if kind == "url" else kind) in rules.redact:
+            found.append(form)
+    return found
+
+
+def _spellings(text: str) -> list[list[str]]:
+    """Returns the words of a text; a letter with an accent is one sign or two, as on macOS."""
+    forms = [unicodedata.normalize(form, text).split() for form in ("NFC", "NFD")]
+    return forms if forms[0] != forms[1] else forms[:1]
+
+
+def _plain_words(text: str) -> str:
+    return unicodedata.normalize("NFC", " ".join(text.split()))
 
 
 def _longest(text: str) -> tuple[int, str]:

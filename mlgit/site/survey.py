@@ -50,7 +50,7 @@ def survey(
         if not isinstance(whole, Problem):
             source.patch(whole.run)
             for pointer in run.artifacts(whole.run):
-                if previews.preview(source, whole, pointer).form == "image":
+                if previews.is_picture(source, whole, pointer):
                     pictures.setdefault(str(pointer.md5), pointer.path)
         progress("looking through runs", done, len(site.folders))
     for content in site.flow.contents.values():

@@ -30,7 +30,7 @@
       if ((column.kind !== "metric" && column.kind !== "param") || !column.varies || isSystem(column)) return false;
       const here = placed(column).filter((found) => found !== null);
       const texts = new Set(here.filter(isText));
-      return here.length > 1 && (texts.size <= TEXTS && texts.size < Math.max(3, here.length));
+      return new Set(here).size > 1 && (texts.size <= TEXTS && texts.size < Math.max(3, here.length));
     });
   }
 

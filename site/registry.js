@@ -177,6 +177,11 @@
   /** Covers what came after a day's end in each timeline, behind a line; nothing for "". */
   function draw(date) {
     for (const each of document.querySelectorAll(".as-of-line, svg.lane .later")) each.remove();
+    for (const lane of document.querySelectorAll("svg.lane[role]")) {
+      lane.dataset.whole ??= lane.getAttribute("aria-label");
+      const name = lane.dataset.whole.split(":")[0];
+      lane.setAttribute("aria-label", date ? `${name}: what had come by ${date}; the list tells who held it` : lane.dataset.whole);
+    }
     if (!date) return;
     for (const figure of document.querySelectorAll("figure.timeline")) {
       const [begin, end] = [figure.dataset.begin, figure.dataset.end].map(Date.parse);

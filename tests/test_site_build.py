@@ -125,7 +125,10 @@ def test_what_the_pages_say(showcase: Path, tmp_path: Path) -> None:
 def test_the_best_has_finished(repo: Path, tmp_path: Path) -> None:
     def ran(experiment: str, name: str, loss: float, status: str = "finished") -> Run:
         metrics = summaries({"loss": metric(loss)})
-        return make_run(experiment=experiment, name=name, metrics=metrics, status=status)
+        params = {"trees": 28} if status == "finished" else {}
+        return make_run(
+            experiment=experiment, name=name, metrics=metrics, status=status, params=params
+        )
 
     runs = [
         ran("taxi", "crashed", 0.1, "failed"),
@@ -144,6 +147,7 @@ def test_the_best_has_finished(repo: Path, tmp_path: Path) -> None:
     taxi = (tmp_path / "out/experiments/taxi.html").read_text("utf-8")
     leaders = taxi.partition('id="best"')[2].partition("</section>")[0]
     assert re.findall('class="run".*?<bdi>(.*?)</bdi>', leaders) == ["better", "good"]
+    assert "trees" not in leaders  # which tells none of them from the others
     churn = (tmp_path / "out/experiments/churn.html").read_text("utf-8")
     assert "No run has finished with a finite <bdi>loss</bdi>, so none is the best." in churn
 

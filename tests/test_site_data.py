@@ -149,7 +149,7 @@ def test_a_dataset_that_a_run_made_tells_both(taxi: Path, tmp_path: Path) -> Non
     clean = by_label(site_of(), "clean.csv")[0]
     said = text_of(page_of(out, clean))
     assert "made by 1 run" in said and "read by 1 run" in said
-    assert "prepare taxi wrote" in said and "boosted taxi read train" in said
+    assert "prepare taxi wrote" in said and "boosted taxi read as train" in said
 
 
 def test_a_folder_lists_its_files_and_a_hash_alone_says_so(taxi: Path, tmp_path: Path) -> None:
@@ -776,6 +776,33 @@ def test_a_run_on_a_phone_begins_with_what_it_was_about(
             assert picture and focus
             assert picture["x"] < focus["x"]
             assert focus["x"] + focus["width"] < picture["x"] + picture["width"]
+
+
+def test_lists_on_a_phone_need_no_scrolling_sideways(
+    taxi: Path, tmp_path: Path, browser: Any
+) -> None:
+    type_("rm", "guess")
+    out = tmp_path / "out"
+    make(out)
+    site = site_of()
+    ids = [run_id for run_id, gone in zip(site.table.ids, site.deleted, strict=True) if not gone]
+    every = {
+        "index.html", "data.html", "deleted.html", "models/fares.html", "models/fares/v2.html",
+        f"compare.html#runs={','.join(ids)}",
+        *(urls.dataset(key) for name in ("trips", "clean.csv") for key in by_label(site, name)),
+        *(url for url in pages(out) if url.startswith("code/") and "-" not in url),
+    }  # fmt: skip
+    assert len(ids) == 4
+    with visit(browser, 390) as shown:
+        for url in sorted(every):
+            shown.open(f"{out.as_uri()}/{url}")
+            if "#" in url:
+                shown.page.locator("table.compare").wait_for()
+            wide = shown.page.evaluate(
+                "[...document.querySelectorAll('.scroll:has(> table)')]"
+                ".filter((each) => each.scrollWidth > each.clientWidth).map((each) => each.ariaLabel)"
+            )
+            assert wide == [], url
 
 
 def test_the_runs_of_a_page_are_all_in_its_csv(taxi: Path, tmp_path: Path) -> None:

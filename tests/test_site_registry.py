@@ -286,7 +286,7 @@ def test_approvals_are_told_but_not_counted(out: Path, tmp_path: Path) -> None:
         *("models/fare/v1.html", "models/fare.html", "index.html", "mlgit-site.json"),
     }
     home = text_of(out / "index.html").partition("What changed in the registry")[2]
-    assert "Ada Example fare v1 approved for production as it was before" in home
+    assert "fare v1 approved for production as it was before by Ada Example" in home
     with Ledger() as ledger:
         (said,) = approvals.load(ledger.repository)
     # One that nobody signed, and one of another version's commit.
@@ -308,7 +308,7 @@ def test_approvals_are_told_but_not_counted(out: Path, tmp_path: Path) -> None:
     assert page.count("<s>") == 2 and own.count("taken back since") == 2
     assert "took the approval back for production leaks signed (SSH)" in own
     home = text_of(out / "index.html").partition("What changed in the registry")[2]
-    assert "Ada Example fare v1 no longer approved for production leaks" in home
+    assert "fare v1 no longer approved for production leaks by Ada Example" in home
     assert "Approved for" not in text_of(out / "models/fare.html")
     type_("approve", "fare@v1", "production")
     make(out)
@@ -461,6 +461,7 @@ def test_as_of_in_the_page(out: Path, browser: Any) -> None:
         # Of what came later, the timelines show nothing.
         assert page.locator(".timelines article:visible h3").all_inner_texts() == ["fare"]
         lane = page.locator('svg.lane[aria-label^="production:"]')
+        assert "v2" not in lane.get_attribute("aria-label")  # nor do they tell of it
         edge = lane.locator(".as-of-line").bounding_box()["x"]
         cover = lane.locator(".later").bounding_box()
         later = lane.locator(".span").nth(1).bounding_box()
@@ -600,6 +601,22 @@ def test_spans_take_no_longer_an_event_in_a_long_history() -> None:
         return sum(each.callcount for each in profile.getstats())
 
     assert calls(200) < 5 * calls(50)
+
+
+def test_a_name_in_a_timeline_is_whole_or_not_there() -> None:
+    every = [told("assign", "", "staging", 9, 100, 1, None)]
+    for number, day in enumerate((0, 1, 4), 1):
+        every.append(told("register", f"v{number}.0.0", "", None, day, number, None))
+        every.append(told("assign", "", "production", number, day, number, None))
+    (model,) = fold(every, {}).models.values()
+    drawn = svg_timeline.timeline(model)
+    assert drawn is not None
+    for lane in drawn.lanes[:2]:  # of a hundred days; a phone has no room for three of them
+        assert re.findall("<text(.*?) x=.*?>(v.)</text>", lane.picture) == [
+            (' class="tight"', "v2"),
+            ("", "v3"),
+        ]
+        assert lane.picture.count("<title>") == 3
 
 
 def test_a_timeline_has_a_lane_a_stage_and_a_bar_a_version(models: Path) -> None:

@@ -84,6 +84,8 @@ def change(found: Difference) -> str:
 def _ends(kind: str, value: Any) -> str:
     if kind == "nulls" and isinstance(value, float):
         return f"{value:.1%}"
+    if kind == "mean":
+        return _value(value)
     if kind == "range" and isinstance(value, list):
         return " to ".join(_value(end) for end in value[:2])
     return _text(value)

@@ -24,6 +24,7 @@ BARS = 200  # of a lane
 COLOURS = 10  # as the stylesheet has them
 HEIGHT = 24  # of a row, in pixels
 _TICKS = 5
+_WIDE, _NARROW = 900, 330  # of a lane, in pixels, at least: beside other things, and on a phone
 _BEFORE, _AFTER = 0.03, 0.08  # of the length: room for a dot, and for the name of what holds on
 _SHORTEST = timedelta(minutes=1)
 _FIRST = ("production", "staging")
@@ -134,11 +135,12 @@ def _lane(
                 "<title>{}</title>"
                 '<rect class="fill" width="100%" height="100%" rx="3"/>'
                 '<rect class="begin" width="3" height="100%" rx="1.5"/>'
-                '<text x="8" y="14.5">{}</text></svg>'
+                "{}</svg>"
             ).format(
                 colours[span.version], "" if span.until else " holds",
                 left, top, right - left, HEIGHT - 4,
-                f"{_name(label)}: {said}", short[span.version],
+                f"{_name(label)}: {said}",
+                _words("8", "14.5", short[span.version], right - left),
             )
         )  # fmt: skip
     told = "; ".join(_said(span, short, scale) for span in mine[-8:])
@@ -150,6 +152,18 @@ def _lane_of(scale: _Scale, rows: int, label: str, shapes: Iterable[Markup]) -> 
     return Markup('<svg class="lane" height="{}" role="img" aria-label="{}">{}{}</svg>').format(
         HEIGHT * rows, label, _grid(scale), Markup("").join(shapes)
     )
+
+
+def _words(x: str, y: str, name: str, room: float) -> Markup:
+    """Returns a name in a lane, if there is room for it; `room` is in per cent of the lane.
+
+    What is cut off may read as another version: a name is whole or not there. The tooltip has it.
+    """
+    needed = 100 * (8 + 7.5 * len(name))
+    if room * _WIDE < needed:
+        return Markup("")
+    tight = Markup(' class="tight"') if room * _NARROW < needed else ""
+    return Markup('<text{} x="{}" y="{}">{}</text>').format(tight, x, y, name)
 
 
 def _name(label: str) -> str:
@@ -164,18 +178,18 @@ def _said(span: Span, short: dict[str, str], scale: _Scale) -> str:
 
 def _registered(model: Model, scale: _Scale, colours: dict[str, int]) -> Markup:
     dots = []
-    free = -1.0  # from where on there is room for words
-    for version in sorted(model.versions, key=lambda version: version.time)[-BARS:]:
-        x = scale.at(_moment(version.time))
-        words, text = f"{version.short} {scale.said(version.time)}", Markup("")
-        if x >= free:
-            text = Markup('<text x="{:.2f}%" dx="8" y="16.5">{}</text>').format(x, version.short)
-            free = x + 6 + len(version.short)
+    every = sorted(model.versions, key=lambda version: version.time)[-BARS:]
+    places = [scale.at(_moment(version.time)) for version in every]
+    for version, x, following in zip(every, places, [*places[1:], 100.0], strict=True):
         dots.append(
             Markup(
-                '<g class="v{}"><title>{}</title><circle cx="{:.2f}%" cy="12" r="4"/>{}</g>'
-            ).format(colours[version.version], words, x, text)
-        )
+                '<g class="v{}"><title>{}</title><circle cx="{:.2f}%" cy="12" r="4"/>'
+                '<svg x="{:.2f}%">{}</svg></g>'
+            ).format(
+                colours[version.version], f"{version.short} {scale.said(version.time)}", x, x,
+                _words("8", "16.5", version.short, following - x),
+            )
+        )  # fmt: skip
     told = ", ".join(f"{v.short} {scale.said(v.time)}" for v in model.versions[:8])
     return _lane_of(scale, 1, f"registered: {told}", dots)
 

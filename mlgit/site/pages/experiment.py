@@ -64,8 +64,11 @@ def _context(
     ranked = ranking.ranked(site, experiment.rows, metric) if metric else []
     telling = _telling(table, metric) if metric else []
     order = {each.param: place for place, each in enumerate(telling)}
+    may_be_best = {each.row for each in ranked}
+    among = [place for place, row in enumerate(table.rows) if row in may_be_best]
     differing = sorted(
-        tables.differing_params(table), key=lambda each: order.get(each.field.key, len(order))
+        (each for each in tables.differing_params(table) if _tells_apart(each, among)),
+        key=lambda each: order.get(each.field.key, len(order)),
     )[:_PARAMS]
     return {
         "experiment": experiment,
@@ -109,6 +112,12 @@ def _leaders(table: tables.Table, ranked: Sequence[ranking.Ranked]) -> list[Lead
         share = (worst - each.value) / (worst - best) if worst != best else 1.0
         leaders.append(Leader(each, share, place[each.row]))
     return leaders
+
+
+def _tells_apart(column: tables.Column, places: Sequence[int]) -> bool:
+    """Whether not all of these runs have the same of it."""
+    first, *rest = [column.values[place] for place in places] or [None]
+    return any(value != first for value in rest)
 
 
 def _telling(table: tables.Table, metric: str) -> list[importance.Importance]:

@@ -225,6 +225,8 @@ def compared(site: Site, versions: Sequence[Version]) -> list[Compared]:
         if kind == "metric":
             last = [None if value is None else value[0] for value in values]
             found.append(Compared(key, kind, last, _best(key, last, statuses)))
+        elif any(isinstance(value, dict) and value for value in values):
+            continue  # its parts are params of their own
         elif any(value != values[0] for value in values):
             found.append(Compared(key, kind, values, []))
     return sorted(found, key=lambda each: (each.kind != "metric", each.key))

@@ -280,7 +280,9 @@ def test_a_value_that_no_line_leads_to_is_a_dot(repo: Path, tmp_path: Path, brow
         return ["loss", "single", "none"].map((metric) =>
             prepare(mlgit.charts.points(data, metric)).sets.rows.map((row) => [row.x, row.dot]));
     }"""
-    orange = f"{PIXELS}[0].filter((part, at, data) => at % 4 === 0 && part > data[at + 1] + 60).length"
+    orange = (
+        f"{PIXELS}[0].filter((part, at, data) => at % 4 === 0 && part > data[at + 1] + 60).length"
+    )
     with visit(browser) as seen:
         seen.page.goto(f"{out.as_uri()}/runs/{run}.html")
         loss, single, none = seen.page.evaluate(rows, run)

@@ -800,7 +800,8 @@ def test_lists_on_a_phone_need_no_scrolling_sideways(
                 shown.page.locator("table.compare").wait_for()
             wide = shown.page.evaluate(
                 "[...document.querySelectorAll('.scroll:has(> table)')]"
-                ".filter((each) => each.scrollWidth > each.clientWidth).map((each) => each.ariaLabel)"
+                ".filter((each) => each.scrollWidth > each.clientWidth)"
+                ".map((each) => each.ariaLabel)"
             )
             assert wide == [], url
 

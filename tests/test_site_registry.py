@@ -170,6 +170,15 @@ def test_first_page_and_the_runs_page_know_the_registry(out: Path) -> None:
     )
 
 
+def test_the_first_page_tells_an_act_once(models: Path, tmp_path: Path) -> None:
+    type_("promote", "fare@v1", "production", "-m", "v2 is slow")
+    make(tmp_path / "out")
+    home = text_of(tmp_path / "out/index.html").partition("What changed in the registry")[2]
+    assert "fare v1 → production v2 is slow by Ada Example" in home
+    assert "v2 leaves production" not in home and "v1 leaves archived" not in home
+    assert "v2 leaves production" in text_of(tmp_path / "out/models/fare.html")
+
+
 def test_a_site_without_models_says_nothing_of_them(showcase: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     make(out)

@@ -87,12 +87,22 @@ class Change(NamedTuple):
 
 
 def _changes(site: Site) -> list[Change]:
-    """Returns what happened last to the models of the registry."""
+    """Returns what happened last to the models of the registry.
+
+    What a version leaves because it, or another, takes a stage is no news beside that.
+    """
     said = {model.name: registered.statements(site, model) for model in site.models}
+    every = latest(site.models, said, 4 * CHANGES)
+    acts = {(model.name, told.time) for model, told in every if _does(told) == "assign"}
     return [
         Change(model, told, sentence(model, told), _place(model, told))
-        for model, told in latest(site.models, said, CHANGES)
-    ]
+        for model, told in every
+        if _does(told) != "unassign" or (model.name, told.time) not in acts
+    ][:CHANGES]
+
+
+def _does(told: Event | Approval) -> str:
+    return told.name.action if isinstance(told, Event) else "approve"
 
 
 def _place(model: Model, told: Event | Approval) -> str:

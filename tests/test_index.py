@@ -40,7 +40,7 @@ def ids(path: Path | str = ".", **how: Any) -> list[str]:
 
 
 def content(index: Index) -> list[object]:
-    """Returns everything an index knows, in an order of its own."""
+    """Returns everything an index knows, in an order of its own; that of its table as it is."""
     fields = [query.Field("attribute", name) for name in (*query.ATTRIBUTES, "deleted")]
     keys = sorted(index.keys())
     for kind, key, _ in keys:
@@ -48,7 +48,8 @@ def content(index: Index) -> list[object]:
         fields += [query.Field(kind, key, part) for part in parts]
     found, columns = index.columns(fields)
     rows = [[repr(value) for value in row] for row in zip(found, *columns, strict=True)]
-    return [keys, sorted(rows), [problem.path for problem in index.problems()]]
+    table = [(field, [*of_run]) for field, of_run in index.table().values.items()]
+    return [keys, sorted(rows), [problem.path for problem in index.problems()], table]
 
 
 def made_anew(path: Path | str = ".") -> list[object]:

@@ -164,6 +164,21 @@ def test_two_clones_make_the_same_bytes(showcase: Path, tmp_path: Path) -> None:
     assert {url for url in one if one[url] != other[url]} == set()
 
 
+def test_what_experiments_are_ranked_by_is_the_same_everywhere(repo: Path, tmp_path: Path) -> None:
+    """One clone indexes runs one by one as they come, the other all of them at once."""
+    out, theirs = tmp_path / "out", tmp_path / "theirs"
+    for number, keys in enumerate((["rmse", "mae"], ["rmse", "mae"], ["rmse"], ["loss", "mae"])):
+        history = {key: metric(6.5 - number) for key in keys}
+        status = "interrupted" if number == 3 else "finished"
+        run = make_run(metrics=summaries(history), status=status, params={f"p{9 - number}": 1})
+        saved.save(open_repository(repo), run, history)
+        make(out)
+    assert "by <bdi>rmse</bdi>" in (out / "experiments" / "exp.html").read_text()
+    git("clone", "--quiet", repo, tmp_path / "clone")
+    make(theirs, tmp_path / "clone")
+    assert content(theirs) == content(out)
+
+
 def test_only_what_changed_is_made_again(showcase: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = make(out)

@@ -200,7 +200,7 @@ def test_names_the_best_and_what_is_not_there(
         )  # the address stays good
         compare(seen, site, "@best", ids["boosted"])
         assert (
-            "is the best of nyc-taxi by loss" in page.locator(".tally [role=status]").inner_text()
+            "is the best of nyc-taxi by rmse" in page.locator(".tally [role=status]").inner_text()
         )
         compare(seen, site, "trial 1", ids["boosted"][:8], "../../etc/passwd", "<b>x</b>")
         assert page.locator("thead th a").all_inner_texts() == ["trial 1", "boosted"]

@@ -52,7 +52,8 @@ class Table(NamedTuple):
     """Of each attribute one list, alike in order with the ids; None where a run has none."""
     values: dict[tuple[str, str], dict[int, Any]]
     """By kind ("param", "metric", "tag") and key the values of the runs that have one, by
-    position; of a metric its `PARTS` as a tuple."""
+    position; of a metric its `PARTS` as a tuple. Both in order, whatever the index was
+    made from, and when."""
 
 
 class Index:
@@ -291,7 +292,8 @@ def _table(db: sqlite3.Connection) -> Table:
     for field, run, *summary in db.execute(f"select field, run, {parts} from metric"):
         found = values.setdefault(fields[field], {})
         found[position[run]] = tuple(map(_loaded, summary))
-    return Table(attributes["id"], attributes, values)
+    ordered = {field: dict(sorted(values[field].items())) for field in sorted(values)}
+    return Table(attributes["id"], attributes, ordered)
 
 
 def _loaded(value: Any) -> Any:

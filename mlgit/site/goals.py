@@ -38,17 +38,20 @@ def goal(metric: str) -> str | None:
 def primary(metrics: Iterable[tuple[str, int]]) -> str | None:
     """Returns the metric that runs are ranked by: with a goal, judged on other data, common.
 
-    `metrics` are keys with the number of runs that have them, in the order of logging.
+    `metrics` are keys with the number of runs that have them, in any order. Of those that
+    equally many runs have it is the first by name.
 
     >>> primary([("train/loss", 9), ("val/loss", 9), ("lr", 9)])
     'val/loss'
+    >>> primary([("rmse", 8), ("mae", 5)]), primary([("rmse", 8), ("mae", 8)])
+    ('rmse', 'mae')
     """
     candidates = [(key, count) for key, count in metrics if goal(key)]
     if not candidates:
         return None
     most = max(count for _, count in candidates)
-    common = [key for key, count in candidates if count * 2 >= most]
-    return max(common, key=lambda key: (_is_judged(key), -common.index(key)))
+    common = [(-_is_judged(key), -count, key) for key, count in candidates if count * 2 >= most]
+    return min(common)[-1]
 
 
 def _is_judged(metric: str) -> int:

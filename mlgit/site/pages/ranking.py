@@ -31,8 +31,14 @@ def metrics(site: Site, rows: Sequence[int]) -> list[tuple[str, int]]:
 
 
 def primary(site: Site, rows: Sequence[int]) -> str | None:
-    """Returns the metric that these runs are ranked by, if one's name tells which way is better."""
-    return goals.primary(metrics(site, rows))
+    """Returns the metric that these runs are ranked by, if one's name tells which way is better.
+
+    Runs that were stopped, and so lack what is measured in the end, have a say only if none
+    has finished.
+    """
+    statuses = site.table.attributes["status"]
+    finished = [row for row in rows if statuses[row] == "finished"]
+    return goals.primary(metrics(site, finished) or metrics(site, rows))
 
 
 def ranked(site: Site, rows: Sequence[int], metric: str) -> list[Ranked]:

@@ -221,6 +221,23 @@ def test_a_folder_of_something_else_is_refused(showcase: Path, tmp_path: Path) -
     assert done.exit_code == 1 and "Hint: name another folder" in done.output
     (out / "thesis.txt").unlink()
     assert make(out).files > 10  # an empty folder is fine
+    with pytest.raises(Invalid, match="was not made by mlgit"):
+        make(Path("/"))
+
+
+def test_a_checkout_of_a_site_is_refused(showcase: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pages"
+    make(out)
+    git("init", "--quiet", out)
+    with pytest.raises(Invalid, match="pages is a git checkout"):
+        make(out)
+    assert (out / ".git" / "HEAD").is_file()
+
+
+def test_without_a_site_none_is_said_to_be_as_it_was(showcase: Path) -> None:
+    with pytest.raises(WriteFailed, match="cannot be written") as caught:
+        make(Path("/proc/site"))
+    assert caught.value.hint is None
 
 
 def test_a_damaged_manifest_makes_everything_again(showcase: Path, tmp_path: Path) -> None:
@@ -246,16 +263,33 @@ def test_an_unreadable_unit_leaves_the_old_site(showcase: Path, tmp_path: Path) 
     assert [path.name for path in tmp_path.glob(".out*")] == []
 
 
-def test_two_builds_at_once(showcase: Path, tmp_path: Path) -> None:
+def test_two_builds_at_once(
+    showcase: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "out"
 
     def meanwhile() -> list[tuple[str, bytes]]:
         with pytest.raises(WrongState, match="another build"):
             make(out)
-        return [("a.html", b"a")]
+        # Were it killed now, what stays would be nothing to commit.
+        assert (tmp_path / ".out.mlgit-new" / ".gitignore").read_text() == "*\n"
+        return [("b.html", b"b")]
 
-    write.build(out, [Unit("a", "1", meanwhile)], "x")
-    assert (out / "a.html").read_bytes() == b"a"
+    units = [Unit("a", "1", lambda: [("a.html", b"a")]), Unit("b", "1", meanwhile)]
+    write.build(out, units, "x")
+    assert content(out).keys() == {"a.html", "b.html", MANIFEST, ".gitignore", ".nojekyll"}
+
+    def remove(path: Path, ignore_errors: bool = False) -> None:
+        with pytest.raises(WrongState, match="another build"):
+            make(out)
+        removed.append(path.name)
+        rmtree(path, ignore_errors)
+
+    removed: list[str] = []
+    rmtree = shutil.rmtree
+    monkeypatch.setattr("shutil.rmtree", remove)
+    write.build(out, [Unit("c", "1", lambda: [("c.html", b"c")])], "x")
+    assert "c.html" in content(out) and removed == [".out.mlgit-new"]
 
 
 @pytest.mark.parametrize("exchange", [True, False])

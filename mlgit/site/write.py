@@ -105,43 +105,49 @@ def build(
     fork where other threads are at work: the locks that they hold would stay so for ever.
 
     Raises:
-        Invalid: `out` is there and is no site of ours.
+        Invalid: `out` is there and is no site of ours, or a repository too.
         WrongState: another build of it is going on.
         WriteFailed: the disk is full or read-only; the old site is as it was.
     """
     out = out.resolve()
     try:
-        _recover(out)
-        old = _old(out)
+        _see_that_it_is_ours(out)
         with _beside(out) as new:
+            old = _old(out)
             made = Made(ledger, __version__, choice, tags)
             written = _fill(new, out, units, old, made, progress, alone)
             _swap(new, out)
     except OSError as error:
         raise WriteFailed(
             f"the site cannot be written to {out}: {error.strerror or error}",
-            "the site that was there is as it was",
+            "the site that was there is as it was" if os.path.isfile(out / MANIFEST) else None,
         ) from error
     return written
 
 
-def _old(out: Path) -> dict[str, tuple[str, list[str]]]:
-    """Returns the units of the site that is there; none if there is no site.
+def _see_that_it_is_ours(out: Path) -> None:
+    """Lets only a folder through that is a site, empty or not there: it is replaced whole.
 
     Raises:
         Invalid: something else is there.
     """
     if not out.exists():
-        return {}
+        return
     if not out.is_dir() or (any(out.iterdir()) and not (out / MANIFEST).is_file()):
-        raise Invalid(
-            f"{out} is there and was not made by mlgit, so it is not replaced",
-            "name another folder: mlgit site build --out FOLDER",
-        )
+        reason = "is there and was not made by mlgit, so it is not replaced"
+    elif os.path.lexists(out / ".git"):  # of a published site, say
+        reason = "is a git checkout, which would be replaced with all its history"
+    else:
+        return
+    raise Invalid(f"{out} {reason}", "name another folder: mlgit site build --out FOLDER")
+
+
+def _old(out: Path) -> dict[str, tuple[str, list[str]]]:
+    """Returns the units of the site that is there; none if there is no site."""
     try:
         found = msgspec.json.decode((out / MANIFEST).read_bytes(), type=_Manifest)
     except (FileNotFoundError, msgspec.DecodeError):
-        return {}  # an empty folder, or a manifest of a later mlgit: everything is made anew
+        return {}  # no site, or the manifest of a later mlgit: everything is made anew
     return found.units if found.format == FORMAT else {}
 
 
@@ -150,19 +156,35 @@ def _beside(out: Path) -> Iterator[Path]:
     """Makes an empty folder beside `out` that no other build uses; removes it in the end."""
     new = out.with_name(f".{out.name}.mlgit-new")
     new.mkdir(parents=True, exist_ok=True)
-    handle = os.open(new, os.O_RDONLY)
+    with _locked(new, out):
+        _recover(out)
+        # After the swap the old site has the other name, and goes.
+        with _locked(out, out) if out.exists() else contextlib.nullcontext():
+            try:
+                _empty(new)
+                yield new
+            finally:
+                shutil.rmtree(new, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, out: Path) -> Iterator[None]:
+    """Keeps other builds of `out` from a folder.
+
+    Raises:
+        WrongState: one has it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise WrongState(
-                f"another build of {out} is going on", "wait until it has ended"
-            ) from None
-        _empty(new)
-        yield new
+            is_there = os.path.samestat(os.fstat(handle), os.stat(folder))
+        except (BlockingIOError, FileNotFoundError):
+            is_there = False
+        if not is_there:  # or one had it, and has swapped or removed it just now
+            raise WrongState(f"another build of {out} is going on", "wait until it has ended")
+        yield
     finally:
-        # After the swap this name is the old site, else what was written so far.
-        shutil.rmtree(new, ignore_errors=True)
         os.close(handle)
 
 
@@ -184,6 +206,8 @@ def _fill(
     progress: Progress | None,
     alone: bool,
 ) -> Written:
+    # What a killed build leaves is nothing to commit either; it is no part of the site.
+    (new / IGNORE).write_bytes(b"*\n")
     files = _Files(new)
     urls: dict[str, list[str]] = {}
     changed = []
@@ -201,7 +225,6 @@ def _fill(
     files.write(".nojekyll", b"")  # GitHub Pages would leave out what begins with "_"
     listing = {unit.name: (unit.key, urls[unit.name]) for unit in units}
     files.write(MANIFEST, _manifest(listing, made))
-    (new / IGNORE).write_bytes(b"*\n")  # which is no part of the site
     return Written(files.count, files.bytes, len(units), len(changed))
 
 

@@ -456,7 +456,8 @@ def test_a_workflow_for_github(showcase: Path) -> None:
 
 def test_what_a_workflow_runs_makes_the_site(showcase: Path, remote: Path, tmp_path: Path) -> None:
     git("config", "mlgit.branch", "mlgit")
-    job = yaml.safe_load(publish("--workflow", "gitlab", "--title", "It's"))["pages"]
+    title = "It's größer 🚕\x85"
+    job = yaml.safe_load(publish("--workflow", "gitlab", "--title", title))["pages"]
     assert job["artifacts"]["paths"] == ["public"] and job["variables"]["GIT_DEPTH"] == "0"
     fetch, install, make = job["script"]
     assert install.startswith("pip install ") and "mlgit[site]" in install
@@ -464,7 +465,7 @@ def test_what_a_workflow_runs_makes_the_site(showcase: Path, remote: Path, tmp_p
     git("clone", "--quiet", "--single-branch", "--branch", "main", remote, clone)
     script = f"set -e\n{fetch}\n{make.replace('mlgit', f'{sys.executable} -m mlgit', 1)}\n"
     subprocess.run(["sh", "-c", script], cwd=clone, check=True, capture_output=True)
-    assert "It&#39;s" in (clone / "public" / "index.html").read_text("utf-8")
+    assert "It&#39;s größer 🚕" in (clone / "public" / "index.html").read_text("utf-8")
     assert check_links(clone / "public") > 100
 
 

@@ -19,7 +19,13 @@ _SAID = """\
 # A push to the branch of runs starts nothing: the host looks for this file on the branch that
 # was pushed. So it is built by the clock, by hand, and when the code changes. Large artifacts
 # are shown if they are on the machine that builds: add `mlgit data pull` and its credentials.
+# {once}
 """
+
+_ONCE = {
+    "github": "To be set once on GitHub: Settings, Pages, Source: GitHub Actions.",
+    "gitlab": "To be set once on GitLab, for the clock: Build, Pipeline schedules.",
+}
 
 _GITHUB = """\
 name: mlgit site
@@ -96,10 +102,21 @@ def workflow(host: str, branch: str, choice: Choice, redact: bool) -> str:
         "install": ["pip", "install", _requirement()],
         "build": ["mlgit", "site", "build", "--out", out, *_options(choice, redact)],
     }
-    # A text in JSON is one in YAML, whatever is in it.
-    written = {name: json.dumps(shlex.join(words)) for name, words in commands.items()}
-    said = _SAID.format(branch=branch, host=host)
-    return said + template.format(quoted_branch=json.dumps(branch), **written)
+    written = {name: _quoted(shlex.join(words)) for name, words in commands.items()}
+    said = _SAID.format(branch=branch, host=host, once=_ONCE[host])
+    return said + template.format(quoted_branch=_quoted(branch), **written)
+
+
+def _quoted(text: str) -> str:
+    r"""Returns a text as YAML, in ASCII.
+
+    It is that of JSON, but for what JSON writes as two halves, which YAML does not take.
+
+    >>> print(_quoted('"größe" 🚕'))
+    "\"gr\U000000f6\U000000dfe\" \U0001f695"
+    """
+    written = json.dumps(text, ensure_ascii=False)
+    return re.sub("[^ -~]", lambda match: f"\\U{ord(match[0]):08x}", written)
 
 
 def _requirement() -> str:

@@ -31,18 +31,13 @@ Kept = dict[str, set[str]]
 
 
 def push(
-    repository: Repository,
-    name: str | None = None,
-    progress: Progress | None = None,
-    *,
-    everything: bool = False,
+    repository: Repository, name: str | None = None, progress: Progress | None = None
 ) -> Moved:
     """Sends what runs keep in the data store and a data remote does not have.
 
     To be called before the ledger is pushed, so that nobody reads of data that are
     not there yet. What `absent` and `damaged` name is tried again the next time, and the
-    runs are marked. With `everything`, and to a folder that is empty now, also what was
-    sent before is looked for, and sent if it is gone.
+    runs are marked. To a folder that is empty now, also what was sent before is sent.
 
     Raises:
         NotFound: there is no such remote, or none and no ledger.
@@ -53,7 +48,7 @@ def push(
     with Ledger(repository) as ledger:
         remote = remotes.here(repository, remotes.find(ledger, name))
         note = whereabouts.note_of(repository, "sent", remote)
-        noted = {} if everything else whereabouts.read(note)
+        noted = whereabouts.read(note)
         wanted = _wanted(ledger, noted)
         if wanted and noted and _is_empty(remote):
             again = _wanted(ledger, {})

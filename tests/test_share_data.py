@@ -166,6 +166,20 @@ def test_what_is_not_fetched_is_fetched_when_it_is_needed(
     assert "2 datasets on this machine" in type_("data pull baseline").stderr
 
 
+def test_the_data_of_a_version_are_fetched_by_its_name(
+    shared: Path, clone: Callable[..., Path]
+) -> None:
+    run = train()
+    type_(f"model register churn {run.id}:model")
+    type_("push --yes")
+    path = clone()
+    type_("pull --no-data")
+    assert type_("data pull churn@v1 -o copy").stderr == "Wrote copy\n"
+    assert (path / "copy" / "w.bin").read_bytes() == b"\0weights"
+    assert "1 dataset on this machine" in type_("data pull churn@latest").stderr
+    assert "has no version, stage or alias 'v9'" in type_("data pull churn@v9", 1).stderr
+
+
 def test_a_clone_that_does_not_know_the_folder_is_told_what_to_say(
     shared: Path, clone: Callable[..., Path]
 ) -> None:

@@ -87,6 +87,12 @@ def test_a_day_that_is_none(showcase: Path, day: str) -> None:
     assert "write 2026-03-01" in site("build", "--since", day, code=2)
 
 
+def test_a_time_of_one_figure_is_the_time_that_it_says(showcase: Path, tmp_path: Path) -> None:
+    for out, since in (("one", "2026-11-02 9:45"), ("two", "2026-11-02T09:45")):
+        site("build", "--out", tmp_path / out, "--since", since)
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+
+
 def test_an_experiment_that_is_none(showcase: Path) -> None:
     assert "did you mean nyc-taxi?" in site("build", "--experiment", "nyc-taxy", code=1)
     assert not (showcase / "_site").exists()

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,15 @@ def _day(ctx: click.Context, param: click.Parameter, value: str | None) -> str |
     text = value.strip().replace(" ", "T")
     day, _, clock = text.partition("T")
     try:
-        date.fromisoformat(day)
+        # As text again: it takes other spellings too (20260301, 9:30).
+        found = date.fromisoformat(day).isoformat()
         if clock:
-            time.strptime(clock, "%H:%M")
+            found += datetime.strptime(clock, "%H:%M").strftime("T%H:%M")
     except ValueError:
         raise click.BadParameter(
             f"{value!r} is no day; write 2026-03-01, or 2026-03-01T12:00 (UTC)"
         ) from None
-    return text
+    return found
 
 
 def out_option(default: str | None, said: str) -> Callable[..., Any]:

@@ -237,6 +237,17 @@ def test_a_report_is_made_again_as_it_is_written(showcase: Path, served: Served)
     served.wait_until(lambda: b"<h1>Second</h1>" in served.ask("/reports/draft.html")[2])
 
 
+def test_what_goes_wrong_again_is_said_again(showcase: Path, served: Served) -> None:
+    report, settings = Path("reports") / "draft.md", Path("mlgit.toml")
+    report.parent.mkdir()
+    for count in (1, 2):
+        settings.write_text("[site")
+        served.wait_until(lambda count=count: served.log.read_text().count("stays as it") == count)
+        settings.unlink()
+        report.write_text("#" * count)
+        served.wait_until(lambda count=count: served.log.read_text().count("made again") == count)
+
+
 def test_a_new_git_tag_is_something_new(showcase: Path, served: Served) -> None:
     before = served.live()["state"]
     git("tag", "-a", "-m", "v1", "some-tag")

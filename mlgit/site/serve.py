@@ -269,12 +269,12 @@ def _renew(ledger: Ledger, server: Server, say: Say) -> None:
     """Makes the site again if what it is made of has changed."""
     try:
         new = state(ledger)
-        if new == server.state:
-            return
-        ledger.reload()
-        written = build(ledger, server.folder, served=True, alone=True)
-        say(f"made again: {written.made:,} of {written.units:,} parts")
-        server.state = new
+        if new != server.state:
+            ledger.reload()
+            written = build(ledger, server.folder, served=True, alone=True)
+            say(f"made again: {written.made:,} of {written.units:,} parts")
+            server.state = new
+        server.trouble = ""
     except WrongState:
         return  # another server of this repository makes it at this moment
     except MlgitError as error:

@@ -19,8 +19,11 @@
 
   // --- what a person set on this page, in its address after the "#", so that a link carries it ----
 
+  /** Tells whether the address means a place of the page, such as #main. */
+  const isPlace = () => !location.hash.includes("=");
+
   const state = {
-    all() { return new URLSearchParams(location.hash.slice(1)); },
+    all() { return new URLSearchParams(isPlace() ? "" : location.hash.slice(1)); },
     get(key) { return state.all().get(key); },
     /** Sets a key, or removes it for null and ""; leaves no step in the browser's history. */
     set(key, value) {
@@ -31,7 +34,21 @@
       const page = location.href.split("#")[0];
       history.replaceState(null, "", text ? `${page}#${text}` : page);
     },
+    /** Calls `act` whenever the address comes to say something else, also that nothing is set. */
+    follow(act) {
+      addEventListener("hashchange", () => { if (!location.hash || !isPlace()) act(); });
+    },
   };
+
+  // A link to a place of the page would take from the address what is set.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.('a[href^="#"]');
+    const place = link && document.getElementById(link.hash.slice(1));
+    if (!place || isPlace() || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    place.tabIndex = -1;
+    place.focus();
+  });
 
   // --- data -----------------------------------------------------------------------------------
 

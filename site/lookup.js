@@ -349,9 +349,9 @@
 
     const follow = () => {
       const words = split(state.get("q") || "");
-      if (words.length && words.join(" ") !== asked.value) ask(words);
+      if (words.join(" ") !== asked.value) ask(words);
     };
-    addEventListener("hashchange", follow);
+    state.follow(follow);
     follow();
   });
 })();

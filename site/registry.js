@@ -169,7 +169,7 @@
       input.value = known;
       show(input.value);
     };
-    addEventListener("hashchange", follow);
+    address.follow(follow);
     form.hidden = false;
     follow();
   }

@@ -37,7 +37,7 @@
       });
       this.open = new Set(); // keys of groups whose runs are shown
       this.active = { item: -1, column: 0 }; // the cell that the keyboard is at; -1 is the head
-      this.anchor = null; // the item that was ticked last
+      this.anchor = null; // the run or group that was ticked last
       this.build();
       this.restore();
       this.listen();
@@ -63,11 +63,10 @@
       this.colourBy = this.known(readable(parseFields, state.get("colour")) || [])[0] || null;
       this.part = ["min", "max"].includes(state.get("part")) ? state.get("part") : "last";
       this.selected = new Map(); // position -> place in the palette
-      for (const id of (state.get("sel") || "").split(",")) {
-        if (this.byId.has(id)) this.tick(this.byId.get(id), true);
-      }
+      const ids = (state.get("sel") || "").split(",");
+      this.tickAll(ids.map((id) => this.byId.get(id)).filter((position) => position !== undefined), true);
       this.tools.follow();
-      this.refresh();
+      this.reorder();
     }
 
     known(fields) {
@@ -84,7 +83,7 @@
       if (text.trim() === this.where.trim()) return;
       this.where = text;
       state.set("where", text.trim());
-      this.refresh();
+      this.reorder();
     }
 
     /** Sorts by one more field, or turns its order around, or leaves it; without `more` by it alone. */
@@ -94,7 +93,7 @@
       const next = !was ? [{ field, descending: false }] : was.descending ? [] : [{ field, descending: true }];
       this.sort = more && was ? this.sort.toSpliced(place, 1, ...next) : more ? [...this.sort, ...next] : next;
       state.set("sort", this.sort.map((key) => (key.descending ? "-" : "") + spelled(key.field)).join(","));
-      this.refresh();
+      this.reorder();
     }
 
     setColumns(fields) {
@@ -136,7 +135,7 @@
       this.group = field;
       this.open.clear();
       this.keep("group", field && [field]);
-      this.refresh();
+      this.reorder();
     }
 
     setColour(field) {
@@ -169,12 +168,16 @@
       }
     }
 
-    select(positions, isOn) {
+    tickAll(positions, isOn) {
       if (isOn && positions.length > 50) { // one by one the palette would be searched too often
         for (const position of positions) if (!this.selected.has(position)) this.selected.set(position, this.selected.size);
       } else {
         for (const position of positions) this.tick(position, isOn);
       }
+    }
+
+    select(positions, isOn) {
+      this.tickAll(positions, isOn);
       state.set("sel", this.selectedIds().join(","));
       this.draw(true);
       this.tell();
@@ -185,6 +188,12 @@
     }
 
     // --- rows -------------------------------------------------------------------------------------
+
+    /** Shows other rows, or in another order: from the first, which is what was looked for. */
+    reorder() {
+      if (this.drawn) this.scroll.scrollTop = 0;
+      this.refresh();
+    }
 
     /** Filters, sorts and groups anew, and draws. */
     refresh() {
@@ -378,7 +387,12 @@
         make("bdi", {}, mlgit.cut(mlgit.harmless(column.head), 60)),
         part !== "last" && field.kind === "metric" ? make("small", { class: "part" }, part) : null,
         arrow ? make("span", { class: "way", "aria-hidden": "true" }, arrow + (this.sort.length > 1 ? key + 1 : "")) : null);
-      button.addEventListener("click", (event) => this.sortBy(sortField, event.shiftKey));
+      button.addEventListener("click", (event) => {
+        this.sortBy(sortField, event.shiftKey);
+        this.active = { item: -1, column: place };
+        this.table.focus({ preventScroll: true }); // this button is no more
+        this.mark();
+      });
       const classes = place && mlgit.columns.isRight(column) ? "n" : "";
       return make("th", { scope: "col", class: classes, "aria-sort": way }, button);
     }
@@ -399,7 +413,8 @@
       if (anew) this.drawn = new Map();
       this.height ||= ROW * parseFloat(getComputedStyle(document.documentElement).fontSize);
       const high = this.everything ? Infinity : this.scroll.clientHeight || innerHeight;
-      const top = this.scroll.scrollTop;
+      // Rows that are fewer than before end above where the table still is.
+      const top = Math.min(this.scroll.scrollTop, Math.max(0, this.items.length * this.height - high));
       const first = this.everything ? 0 : Math.max(0, Math.floor(top / this.height) - SPARE);
       const last = Math.min(this.items.length, Math.ceil((top + high) / this.height) + SPARE);
       if (!anew && first === this.first && last === this.last) return;
@@ -535,11 +550,12 @@
 
     /** Ticks a run or the runs of a group, or leaves them; with `isRange` all since the last one. */
     pickItem(item, isRange) {
-      const from = isRange && this.anchor !== null ? this.anchor : item;
+      const last = isRange ? this.items.indexOf(this.anchor) : -1;
+      const from = last < 0 ? item : last;
       const items = this.items.slice(Math.min(from, item), Math.max(from, item) + 1);
       const positions = items.flatMap((each) => (typeof each === "number" ? [each] : each.positions));
       const of = typeof this.items[item] === "number" ? [this.items[item]] : this.items[item].positions;
-      this.anchor = item;
+      this.anchor = this.items[item];
       this.select(positions, !of.every((position) => this.selected.has(position)));
     }
 
@@ -577,7 +593,7 @@
       this.body.addEventListener("click", (event) => this.click(event));
       this.body.addEventListener("mousedown", (event) => { if (event.shiftKey) event.preventDefault(); });
       this.all.addEventListener("change", () => this.select(this.rows, this.all.checked));
-      addEventListener("hashchange", () => { if (location.hash.includes("=")) this.restore(); });
+      state.follow(() => this.restore());
       document.addEventListener("mlgit:theme", () => {
         this.scale = null;
         this.draw(true);

@@ -73,7 +73,7 @@
       refused.replaceChildren(
         make("code", {}, mlgit.harmless(text.slice(start, at)), make("mark", {}, mlgit.harmless(text.slice(at, end)) || " "), mlgit.harmless(text.slice(end, end + 30))),
         make("p", {}, mlgit.harmless(error.message)),
-        error.hint ? make("p", { class: "quiet" }, mlgit.harmless(error.hint)) : null,
+        error.hint ? make("p", { class: "quiet" }, mlgit.harmless(error.hint)) : "",
         ...suggestion(text));
       return undefined;
     }
@@ -298,6 +298,7 @@
     // --- what is shown ------------------------------------------------------------------------------
 
     const count = make("p", { class: "count", role: "status" });
+    const order = make("p", { class: "sr", role: "status" });
     const legend = make("p", { class: "legend" });
 
     function say() {
@@ -306,6 +307,8 @@
       count.textContent = table.groups ? `${runs} in ${counted(table.groups.length, "group")}` : runs;
       const missing = table.filter.fields.filter((field) => !find(data, field));
       if (missing.length) count.textContent += `; none has ${mlgit.harmless(missing.map(spelled).join(", "))}`;
+      order.textContent = table.sort.map((key, place) =>
+        `${place ? "then" : "Sorted"} by ${mlgit.harmless(spelled(key.field))}, ${key.descending ? "descending" : "ascending"}`).join(", ");
       columns.querySelector("button").classList.toggle("set", Boolean(mlgit.state.get("cols") || mlgit.state.get("pin")));
       view.querySelector("button").classList.toggle("set", Boolean(table.group || table.colourBy || table.part !== "last"));
       explain();
@@ -383,7 +386,7 @@
     row.hidden = data.rows < 2;
     // The bar stays in view as long as rows are, and never over the tools above them.
     const rows = make("div", { class: "rows" });
-    table.scroll.before(...[views, row, refused, legend, table.help, rows].filter(Boolean));
+    table.scroll.before(...[views, row, refused, legend, table.help, order, rows].filter(Boolean));
     rows.append(table.scroll, bar);
     return { say, pick, follow, refuse };
   };

@@ -193,6 +193,15 @@ def test_a_mistake_is_shown_where_it_is_and_the_rows_stay(table: Table) -> None:
     assert box.get_attribute("aria-invalid") == "false"
 
 
+def test_what_is_said_of_a_mistake_is_all_that_is_said(table: Table) -> None:
+    table.filter("params.depth =")  # for which there is no hint
+    said = table.page.get_by_role("alert").inner_text().split("\n")
+    assert [line for line in said if line.strip()] == [
+        "params.depth = ",
+        "cannot read the condition at column 15: a value is expected after '='",
+    ]
+
+
 def test_a_bare_word_can_be_looked_for_in_names(table: Table) -> None:
     table.filter("run 2")
     table.page.get_by_role("button", name="Runs whose name contains “run 2”").click()
@@ -203,6 +212,51 @@ def test_a_bare_word_can_be_looked_for_in_names(table: Table) -> None:
 def test_a_field_that_no_run_has_is_told(table: Table) -> None:
     table.filter("params.nothing is null")
     assert table.count() == "30 runs; none has params.nothing"
+
+
+@pytest.fixture
+def many(repo: Path, tmp_path: Path) -> Path:
+    """The site of three hundred runs, run 299 the newest."""
+    params = [{"depth": number % 50, "width": number % 4} for number in range(300)]
+    add_runs(
+        repo,
+        *(
+            make_run(DAY + number * 60_000, experiment="taxi", name=f"run {number}", params=each)
+            for number, each in enumerate(params)
+        ),
+    )
+    return built(tmp_path / "site")
+
+
+def test_what_is_found_is_seen_wherever_the_table_was_scrolled_to(many: Path, browser: Any) -> None:
+    """So is what is sorted to the front, and the end of a table of which a group is closed."""
+    with visit(browser) as seen:
+        table = Table(seen, many)
+
+        def scroll_to(place: int) -> None:
+            table.page.locator(".live .scroll").evaluate("(of, at) => (of.scrollTop = at)", place)
+
+        scroll_to(5000)
+        table.page.locator("[aria-rowindex='2']").wait_for(state="detached")
+        table.filter("params.depth = 7")
+        assert table.numbers() == [257, 207, 157, 107, 57, 7]
+        table.filter("params.width = 1")
+        scroll_to(1500)
+        table.page.locator("[aria-rowindex='2']").wait_for(state="detached")
+        table.head("depth").click()
+        assert table.numbers()[0] == 201  # depth 1
+        table.filter("")
+        table.page.evaluate("location.hash = 'group=params.width'")
+        table.page.locator(".count", has_text="in 4 groups").wait_for()
+        table.page.locator("tr.group").last.locator("th").click()
+        scroll_to(1000)
+        table.page.locator("[aria-rowindex='2']").wait_for(state="detached")
+        scroll_to(2000)
+        table.page.locator("[aria-rowindex='79']").wait_for()
+        table.page.evaluate("location.hash = 'group=params.width&where=params.depth+%3D+7'")
+        table.page.locator(".count", has_text="6 of 300").wait_for()
+        assert table.page.locator("tr.group").count() == 2
+    assert seen.complaints == []
 
 
 # --- columns, groups, parts, colours -----------------------------------------------------------
@@ -449,6 +503,39 @@ def test_runs_are_selected_and_copied_as_csv(table: Table) -> None:
     assert table.told()["selected"] == [] and "sel" not in table.state()
 
 
+def test_a_range_begins_at_the_run_that_was_ticked(table: Table) -> None:
+    """Not where it stood before the table was sorted or filtered."""
+    table.page.get_by_role("checkbox", name="Select run 29").click()
+    table.filter("params.depth = 4 or params.depth = 2")  # 29, 27, 24, 22, …
+    table.head("name").click()  # 12, 14, 17, 19, 2, 22, 24, 27, 29, 4, …
+    table.page.get_by_role("checkbox", name="Select run 24").click(modifiers=["Shift"])
+    names = table.page.locator("tr[aria-selected=true] th").all_inner_texts()
+    assert names == ["run 24", "run 27", "run 29"]
+    # If it is not there any more, the range is but the run itself.
+    table.filter("params.depth = 4 and name != 'run 24'")
+    table.page.get_by_role("checkbox", name="Select run 19").click(modifiers=["Shift"])
+    assert len(table.told()["selected"]) == 4
+
+
+def test_thousands_of_selected_runs_are_found_again_at_once(many: Path, browser: Any) -> None:
+    with visit(browser) as seen:
+        table = Table(seen, many)
+        table.page.get_by_role("checkbox", name="Select all runs shown").check()
+        table.page.reload()
+        table.ready()
+        assert table.page.locator(".picked p").inner_text() == "300 selected"
+        sets = table.page.evaluate(
+            """() => {
+              let made = 0;
+              window.Set = class extends Set { constructor(of) { super(of); made += 1; } };
+              dispatchEvent(new Event("hashchange"));
+              return made;
+            }"""
+        )
+        assert sets < 10  # not one for each, of all that come before it
+        assert len(table.told()["selected"]) == 300
+
+
 def test_all_runs_that_pass_the_filter_are_selected(table: Table) -> None:
     table.filter("params.depth = 3")
     table.page.get_by_role("checkbox", name="Select all runs shown").check()
@@ -499,6 +586,32 @@ def test_a_link_on_the_page_sets_the_state(table: Table) -> None:
     table.page.evaluate("location.hash = 'where=params.depth+%3D+2&sort=name'")
     table.page.locator(".count", has_text="6 of 30").wait_for()
     assert table.numbers() == [12, 17, 2, 22, 27, 7]
+
+
+def test_the_way_back_to_an_address_without_a_state(table: Table) -> None:
+    table.page.evaluate("location.hash = 'where=params.depth+%3D+2&sort=name'")
+    table.page.locator(".count", has_text="6 of 30").wait_for()
+    table.page.go_back()
+    table.page.locator(".count", has_text=re.compile("^30 runs")).wait_for()
+    assert table.numbers()[:2] == [29, 28] and table.sorts() == {}
+    assert table.page.get_by_role("searchbox").first.input_value() == ""
+    table.page.go_forward()
+    table.page.locator(".count", has_text="6 of 30").wait_for()
+
+
+def test_a_link_to_a_place_of_the_page_leaves_the_state(table: Table) -> None:
+    table.filter("params.depth = 2")
+    state = table.state()
+    table.page.locator("a.skip").press("Enter")
+    assert table.state() == state
+    assert table.page.evaluate("document.activeElement.id") == "main"
+    assert table.count() == "6 of 30 runs"
+    # Where nothing is set it goes into the address, and is no part of what is set afterwards.
+    table.filter("")
+    table.page.locator("a.skip").press("Enter")
+    assert table.page.url.endswith("#main")
+    table.head("depth").click()
+    assert table.state() == {"sort": "params.depth"}
 
 
 def test_saved_views_are_links(site: Path, browser: Any) -> None:
@@ -618,6 +731,14 @@ def test_a_walk_by_keyboard(table: Table) -> None:
     assert name in table.page.locator("h1").inner_text()
 
 
+def test_the_keyboard_goes_on_from_a_heading_that_was_clicked(table: Table) -> None:
+    table.head("rmse").click()
+    assert table.page.evaluate("document.activeElement.role") == "grid"
+    assert "rmse" in table.active()
+    table.page.keyboard.press("ArrowDown")
+    assert table.active() == "0.5"
+
+
 def test_what_a_screen_reader_is_told(table: Table) -> None:
     grid = table.page.get_by_role("grid", name="Runs")
     assert grid.get_attribute("aria-rowcount") == "31"
@@ -628,6 +749,13 @@ def test_what_a_screen_reader_is_told(table: Table) -> None:
     assert indices == list(range(2, len(indices) + 2))
     table.filter("params.depth = 3")
     assert grid.get_attribute("aria-rowcount") == "7"
+    order = table.page.locator(".runs > .sr[role=status]")
+    assert order.text_content() == ""
+    table.head("lr").click()
+    table.head("rmse").click(modifiers=["Shift"])
+    table.head("rmse").click(modifiers=["Shift"])
+    said = "Sorted by params.lr, ascending, then by metrics.rmse, descending"
+    assert order.text_content() == said
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -14,6 +14,7 @@
   const SYSTEM = "system/"; // metrics of the machine: shown, but no difference
   const ID = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/;
   const ABSENT = "-";
+  const NULL = new mlgit.Json("null"); // a param that is None, unlike one that a run does not have
 
   // --- reading ----------------------------------------------------------------------------------
 
@@ -32,7 +33,7 @@
     return {
       ...raw,
       label: raw.name || id.slice(0, 10),
-      params: entries(raw.params, mlgit.decode),
+      params: entries(raw.params, (value) => mlgit.decode(value) ?? NULL),
       metrics: entries(raw.metrics, (parts) => mlgit.decode(parts[0])),
       tags: entries(raw.tags, mlgit.decode),
       goals: entries(raw.goals, String),
@@ -221,7 +222,7 @@
   function cell(row, place, marked, digits) {
     const value = row.values[place];
     const isSame = place > 0 && sameness(value) === sameness(row.values[0]);
-    const attributes = { class: [row.form, isSame && "same"].filter(Boolean).join(" ") };
+    const attributes = { class: [row.form, isSame && "same", value === NULL && "null"].filter(Boolean).join(" ") };
     if (value === null) return make("td", { class: `${attributes.class} absent` }, ABSENT);
     if (row.form === "sum") {
       const size = row.sizes && row.sizes[place];
@@ -443,7 +444,6 @@
       if (asked().some((text) => !ID.test(text)) && !unknown.length) state.set("runs", ids.join(","));
       toggle.checked = all;
       toggle.parentElement.hidden = runs.length < 2;
-      quick.replaceChildren(...offers(runs, known, change.add));
       document.title = `${runs.length ? runs.map((run) => run.label).join(", ") : "Compare runs"}`.slice(0, 100);
       const groups = runs.length ? compare(runs) : [];
       const rows = groups.flatMap((group) => group.rows);
@@ -452,6 +452,7 @@
         : runs.length === 1 ? "Add a second run to compare it with."
           : count ? `${count} of ${rows.length} recorded fields differ.` : "The runs differ in nothing that was recorded.";
       told.replaceChildren(...unknown.map((problem) => make("span", { class: "banner" }, mlgit.harmless(mlgit.cut(problem)))), summary);
+      quick.replaceChildren(...offers(runs, known, change.add));
       place.replaceChildren(runs.length ? table(page, runs, groups, differences, runs.length > 1 && all, change) : "");
       mlgit.tell(place);
       if (drawn !== ids.join()) below.replaceChildren(...curves(runs));

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from conftest import add_runs, make_run
 from showcase import start_journal
 from test_cli_rules import mlgit
 
@@ -26,6 +28,21 @@ def test_what_no_run_has_is_told(showcase: Path, options: str, told: str) -> Non
     assert done.exit_code == 0
     assert done.stderr.splitlines()[0] == f"Warning: {told}"
     assert "rsme" not in done.stdout, "an empty column would say nothing"
+
+
+def test_null_is_told_from_what_is_absent(repo: Path) -> None:
+    params: list[dict[str, Any]] = [{"x": None, "o": {"i": None}}, {}, {"x": 1}]
+    add_runs(repo, *(make_run(name=f"run {len(each)}", params=each) for each in params))
+    chosen = ("log", "--sort", "name", "--columns", "params.x,params.o.i")
+    assert mlgit(*chosen).stdout.split()[2:] == ["-", "-", "1", "-", "null", "null"]
+    assert mlgit(*chosen, "--csv").stdout.splitlines()[1:] == [",", "1,", "null,null"]
+    lines = mlgit("log", "--sort", "name", "--format", "{{ params.x }}").stdout
+    assert lines == "\n1\nnull\n"
+    # For conditions and groups they are the same.
+    (one,) = mlgit("log", "--where", "params.x", "--format", "{{ name }}").stdout.splitlines()
+    assert one == "run 1"
+    groups = mlgit("log", "--group-by", "params.x").stdout.splitlines()[1:]
+    assert [line.split() for line in sorted(groups)] == [["-", "2"], ["1", "1"]]
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_a_difference_is_what_diff_says(site: Path, ids: dict[str, str], browser
                 expected = {
                     field(name)
                     for name, values in fields.items()
-                    if any(value is not None for value in values)
+                    if name.startswith("params.") or any(value is not None for value in values)
                 } - {"name"}  # stands in the head
                 compare(seen, site, *runs, state=state)
                 assert set(shown(seen)) == expected, (names, option)
@@ -118,6 +118,38 @@ def test_equal_means_the_same_on_both_sides(repo: Path, tmp_path: Path, browser:
         compare(seen, tmp_path / "site", one.id, other.id)
         assert set(shown(seen)) == {field(name) for name in fields} == {*differing}
         assert shown(seen)["inputs.u"] == ["https://x.example/a", "https://x.example/b"]
+    assert seen.complaints == []
+
+
+def test_null_is_no_absence_on_either_side(repo: Path, tmp_path: Path, browser: Any) -> None:
+    """A param that is None is one that was recorded, so a run without it is another."""
+    one, other = (
+        make_run(params=params)
+        for params in (
+            {"both": None, "only": None, "inner": {"x": None}, "text": "null", "b": 1},
+            {"both": None, "text": None, "b": None},
+        )
+    )
+    add_runs(repo, one, other)
+    with Ledger() as ledger:
+        build(ledger, tmp_path / "site")
+    done = CliRunner().invoke(cli, ["diff", one.id, other.id])
+    lines = [line.split() for line in done.stdout.splitlines()[1:]]
+    assert {field(name): values for name, *values in lines} == {
+        "params.only": ["null", "-"],
+        "params.inner.x": ["null", "-"],
+        "params.text": ["null", "null"],
+        "params.b": ["1", "null"],
+    }
+    everything = CliRunner().invoke(cli, ["diff", one.id, other.id, "--all"]).stdout
+    assert ["params.both", "null", "null"] in [line.split() for line in everything.splitlines()]
+    with visit(browser) as seen:
+        compare(seen, tmp_path / "site", one.id, other.id)
+        assert shown(seen) == {field(name): values for name, *values in lines}
+        assert seen.page.locator("td.null").count() == 4  # the text "null" is another
+        compare(seen, tmp_path / "site", one.id, other.id, state="&all=1")
+        assert shown(seen)["params.both"] == ["null", "null"]
+        assert seen.page.locator("tr[data-field='params.both'] td.same").count() == 1
     assert seen.complaints == []
 
 

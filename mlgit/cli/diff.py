@@ -160,9 +160,11 @@ def _all_equal(values: Sequence[Any]) -> bool:
 
 def _sameness(value: Any) -> Any:
     """Returns what equal values share: 1 and 1.0, or NaN and NaN; but not 1 and true."""
+    if value is None or value is output.NULL:
+        return output.text(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return "nan" if value != value else ("number", value)
-    return type(value).__name__, value if value is None else query.text_of(value)
+    return type(value).__name__, query.text_of(value)
 
 
 def _form(field: str) -> Callable[[Any], str]:

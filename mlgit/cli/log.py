@@ -259,7 +259,7 @@ def _print_data(runs: Sequence[Run], chosen: Sequence[Field] | None, form: str) 
             click.echo(output.as_json(output.document(run)))
     else:
         fields = chosen or all_fields(runs)
-        rows = [[saved.value(run, field) for field in fields] for run in runs]
+        rows = [[output.value_of(run, field) for field in fields] for run in runs]
         click.echo(output.table_as_csv([str(field) for field in fields], rows), nl=False)
 
 
@@ -271,7 +271,7 @@ def _filler(template: str, fields: Sequence[Field]) -> Callable[[Run], str]:
     texts = _PLACE.split(template)[::2]  # text and field by turns
 
     def fill(run: Run) -> str:
-        values = [_plain(saved.value(run, field)) for field in fields]
+        values = [_plain(output.value_of(run, field)) for field in fields]
         return "".join(text + value for text, value in zip(texts, [*values, ""], strict=True))
 
     return fill

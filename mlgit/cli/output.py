@@ -105,10 +105,19 @@ def transfer(label: str) -> Callable[[Traffic], None]:
     return draw
 
 
+class _Null:
+    """A param that is None: for people something else than one that a run does not have."""
+
+
+NULL = _Null()
+
+
 def text(value: Any) -> str:
     """Returns any stored value for people, on one line without control characters."""
     if value is None:
         return ABSENT
+    if value is NULL:
+        return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
@@ -155,14 +164,25 @@ def _csv_value(value: Any) -> Any:
         return clean(value) if sys.stdout.isatty() else value
     if value is None or (isinstance(value, (float, int)) and not isinstance(value, bool)):
         return value
+    if value is NULL:
+        return text(value)
     return json.dumps(pack(value), ensure_ascii=False)
 
 
 def json_value(value: Any) -> Any:
     """Returns a value in the types of JSON; NaN and its like as they are stored."""
+    if value is NULL:
+        return None
     return pack_number(value) if isinstance(value, float) else pack(value)
 
 
 def values_of(runs: Iterable[Run], field: query.Field) -> list[Any]:
-    """Returns one field of the query language for each run."""
-    return [saved.value(run, field) for run in runs]
+    """Returns one field of the query language for each run; `NULL` for a param that is None."""
+    return [value_of(run, field) for run in runs]
+
+
+def value_of(run: Run, field: query.Field) -> Any:
+    """Returns one field of a run; see `values_of`."""
+    value = saved.value(run, field)
+    is_null = value is None and field.kind == "param" and field.key in dict(flat_params(run.params))
+    return NULL if is_null else value

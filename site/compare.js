@@ -452,13 +452,16 @@
         : runs.length === 1 ? "Add a second run to compare it with."
           : count ? `${count} of ${rows.length} recorded fields differ.` : "The runs differ in nothing that was recorded.";
       told.replaceChildren(...unknown.map((problem) => make("span", { class: "banner" }, mlgit.harmless(mlgit.cut(problem)))), summary);
+      const wasHere = [quick, place].some((each) => each.contains(document.activeElement));
       quick.replaceChildren(...offers(runs, known, change.add));
       place.replaceChildren(runs.length ? table(page, runs, groups, differences, runs.length > 1 && all, change) : "");
+      // The button that was pressed is no more.
+      if (wasHere) (place.firstElementChild || tools.querySelector("input")).focus({ preventScroll: true });
       mlgit.tell(place);
       if (drawn !== ids.join()) below.replaceChildren(...curves(runs));
       drawn = ids.join();
     }
-    addEventListener("hashchange", draw);
+    state.follow(draw);
     draw();
   }
 

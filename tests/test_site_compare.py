@@ -153,6 +153,33 @@ def test_null_is_no_absence_on_either_side(repo: Path, tmp_path: Path, browser: 
     assert seen.complaints == []
 
 
+def test_the_heads_stay_in_view_and_so_does_the_focus(
+    site: Path, ids: dict[str, str], browser: Any
+) -> None:
+    with visit(browser) as seen:
+        page = seen.page
+        page.set_viewport_size({"width": 1280, "height": 700})
+        compare(seen, site, ids["baseline"], ids["boosted"], ids["typo"], state="&all=1")
+        head, region = page.locator("thead th").first, page.get_by_role("region", name="Comparison")
+        top = head.bounding_box()["y"]
+        region.evaluate("region => (region.scrollTop = 300)")
+        assert head.bounding_box()["y"] == top
+        page.set_viewport_size({"width": 640, "height": 360})  # as with large letters: room for rows
+        assert region.evaluate("region => region.scrollHeight === region.clientHeight")
+
+        def pressed(name: str) -> str:
+            page.get_by_role("button", name=name).first.press("Enter")
+            page.locator("thead th a", has_text="boosted").first.wait_for()
+            page.wait_for_timeout(100)
+            return str(page.evaluate("document.activeElement.ariaLabel"))
+
+        assert pressed("make it the baseline") == "Comparison"
+        assert pressed("Take typo out") == "Comparison"
+        assert pressed("Take baseline out") == "Comparison"
+        assert pressed("+ the one before") == "Comparison"
+    assert seen.complaints == []
+
+
 def test_values_the_best_and_by_how_much(site: Path, ids: dict[str, str], browser: Any) -> None:
     with visit(browser) as seen:
         page = seen.page

@@ -152,7 +152,7 @@
       const columns = fields(told.data);
       const params = ordered(columns, order);
       const metrics = columns.filter((column) => column.kind === "metric");
-      whole.hidden = told.data.rows < 3 || columns.length < 2 || !metrics.length;
+      whole.hidden = told.data.rows < 3 || !told.rows.length || columns.length < 2 || !metrics.length;
       if (whole.hidden) return;
       const best = metrics.find((column) => column.key === host.dataset.metric) ?? metrics[0];
       const y = picked(columns, "y", best);

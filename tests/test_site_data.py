@@ -517,6 +517,16 @@ def test_the_address_holds_the_question(lookup: Any, taxi: Path) -> None:
     lookup.page.goto(f"{base}#q={trips[:8]}")
     assert "This is a dataset" in said(lookup)
     assert lookup.page.get_by_role("searchbox").input_value() == trips[:8]
+    lookup.page.locator("a.skip").press("Enter")  # to a place of the page, which is no question
+    assert lookup.page.url.endswith(f"#q={trips[:8]}") and "a dataset" in said(lookup)
+    # The way back to where nothing was asked leads there.
+    lookup.page.goto("about:blank")
+    lookup.page.goto(base)
+    lookup.page.evaluate(f"location.hash = 'q={trips}'")
+    assert "This is a dataset" in said(lookup)
+    lookup.page.go_back()
+    lookup.page.locator(".answers:empty").wait_for(state="attached")
+    assert lookup.page.get_by_role("searchbox").input_value() == ""
 
 
 def test_a_file_is_hashed_and_found(lookup: Any, taxi: Path, tmp_path: Path) -> None:

@@ -155,6 +155,19 @@ def test_what_is_picked_stays_in_the_address(
     assert seen.complaints == []
 
 
+def test_of_no_run_there_is_no_chart(repo: Path, tmp_path: Path, browser: Any) -> None:
+    for number in range(3):
+        save(number, 2, params={"lr": 0.1, "depth": number})
+    out = make(tmp_path / "out")
+    with visit(browser) as seen:
+        show(seen.page, out, "")
+        seen.page.locator(".scatter canvas").wait_for()
+        seen.page.evaluate("location.hash = 'where=params.depth+%3E+99'")
+        seen.page.locator(".scatter").wait_for(state="hidden")
+        assert seen.page.locator(".exploring:visible").count() == 0
+    assert seen.complaints == []
+
+
 def test_a_dot_leads_to_its_run(repo: Path, tmp_path: Path, browser: Any) -> None:
     same = {"lr": 0.1, "optimizer": "sgd"}
     ids = [save(number, 2, params={**same, "depth": 2 + (number == 1)}) for number in range(3)]

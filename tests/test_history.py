@@ -163,6 +163,14 @@ def test_a_spike_of_one_point_in_a_million_is_kept() -> None:
     assert len(dump({"loss": small})) < HISTORY_LIMIT
 
 
+def test_a_gap_stays_a_gap() -> None:
+    values = [math.nan if 400 <= step < 600 else 1.0 for step in range(1000)]
+    small = reduce({"loss": points_of(*values)}, 100)["loss"]
+    gaps = [step for step, value in zip(small.step, small.value, strict=True) if value != value]
+    assert 400 <= min(gaps) < max(gaps) < 600 and len(small) <= 100
+    assert not [step for step in small.step if 400 <= step < 600 and step not in gaps]
+
+
 def test_a_history_that_is_short_enough_stays_as_it_is() -> None:
     points = points_of(*range(REDUCED_POINTS))
     assert reduce({"m": points})["m"] is points

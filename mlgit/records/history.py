@@ -137,7 +137,8 @@ def _reduce(points: Points, limit: int) -> Points:
     """Keeps the first and last point, and the lowest and highest of equal stretches.
 
     The curve drawn from them has the outline of the full one; choosing every
-    n-th point would lose the spikes people look for.
+    n-th point would lose the spikes people look for. A stretch without numbers keeps
+    one point that is none: a gap stays a gap.
     """
     count = len(points)
     if count <= limit:
@@ -151,6 +152,8 @@ def _reduce(points: Points, limit: int) -> Points:
         if numbers := [value for value in stretch if value == value]:  # NaN is no extreme
             kept.add(first + stretch.index(min(numbers)))
             kept.add(first + stretch.index(max(numbers)))
+        else:
+            kept.add(first)
     order = sorted(kept)
     return Points(
         [points.step[i] for i in order],

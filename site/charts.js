@@ -38,29 +38,33 @@
   const style = getComputedStyle(document.documentElement);
   const css = (name) => (name.startsWith("--") ? style.getPropertyValue(name).trim() : name);
 
-  function config() {
-    const [ink, soft, line] = ["--ink", "--soft", "--line"].map(css);
+  /** Returns how charts look; one that is `coloured` already has its type and sizes from here, and a ground. */
+  function config(coloured = false) {
+    const colour = (name) => (coloured ? undefined : css(name));
+    const [ink, soft, line] = ["--ink", "--soft", "--line"].map(colour);
     const small = { labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal" };
-    return {
-      background: null,
+    const look = {
+      background: coloured ? "white" : null,
       font: getComputedStyle(document.body).fontFamily,
-      padding: { left: 2, right: 4, top: 7, bottom: 2 }, // a word beside the topmost line has its half above it
+      // A word beside the topmost line has its half above it.
+      padding: coloured ? 8 : { left: 2, right: 4, top: 7, bottom: 2 },
       view: { stroke: null },
       axis: {
         ...small, labelColor: soft, titleColor: soft, gridColor: line, domainColor: line,
         tickColor: line, tickSize: 3, labelPadding: 4, labelLimit: 120, titleLimit: 240, domain: false,
       },
-      axisX: { grid: false, domain: true, labelFlush: true },
+      axisX: { grid: false, domain: true, labelFlush: true, labelSeparation: 6 },
       axisY: { ticks: false, titlePadding: 8 },
       legend: { ...small, labelColor: soft, titleColor: soft, labelLimit: 160, titleLimit: 160 },
-      style: { margin: { stroke: css("--panel"), strokeWidth: 6, strokeJoin: "round" } },
+      style: { margin: { stroke: colour("--panel"), strokeWidth: 6, strokeJoin: "round" } },
       header: { ...small, labelColor: soft, titleColor: soft },
       title: { color: ink, fontWeight: 600, fontSize: 13 },
       text: { fill: soft, fontSize: 11 },
       rule: { color: soft },
-      mark: { color: css("--mark") },
-      range: { category: Array.from({ length: SLOTS }, (_, slot) => css(`--c${slot}`)) },
+      mark: { color: colour("--mark") },
+      range: coloured ? undefined : { category: Array.from({ length: SLOTS }, (_, slot) => css(`--c${slot}`)) },
     };
+    return JSON.parse(JSON.stringify(look)); // what is undefined would take the place of Vega's own
   }
 
   // --- what a pointer is over -------------------------------------------------------------------
@@ -144,7 +148,7 @@
       if (!element.isConnected) return;
       const [embed, specs] = await loaded();
       const rows = typeof data === "function" ? await data() : data;
-      const { sets, shape, lines, own } = kind.prepare(rows);
+      const { sets, shape, lines, own, coloured } = kind.prepare(rows);
       const wanted = JSON.stringify([name, shape, mlgit.isDark()]);
       const tell = tooltip(lines);
       if (shown && look === wanted && !kind.start) {
@@ -161,7 +165,7 @@
         return vega;
       };
       box.replaceChildren();
-      box.classList.toggle("dark", mlgit.isDark()); // what print makes of it: see site.css
+      box.classList.toggle("dark", mlgit.isDark() && !coloured); // what print makes of it: see site.css
       element.append(box);
       element.classList.add("live");
       const known = compiled.get(wanted);
@@ -174,7 +178,7 @@
           if (!own) compiled.set(wanted, structuredClone(vega));
           return fill(vega);
         };
-        shown = await embed(box, spec, { ...EMBED, mode: "vega-lite", config: config(), tooltip: tell, patch });
+        shown = await embed(box, spec, { ...EMBED, mode: "vega-lite", config: config(coloured), tooltip: tell, patch });
       }
       shown.view.description(label);
       kind.start?.(element, shown.view, sets);
@@ -209,10 +213,20 @@
 
   // --- charts of others ---------------------------------------------------------------------------
 
+  const COLOUR = /(color|fill|stroke|background)$/i;
+  const WITHIN = /^(condition|expr|range|scale|value)$/; // where the colour of an encoding stands
+
+  /** Tells whether a specification names colours: they were chosen for the ground it names, or for white. */
+  function namesColours(part, isOne = false) {
+    if (typeof part === "string") return isOne && part !== "transparent" && part !== "none";
+    return Object.entries(part ?? {}).some(([key, value]) => key !== "data" && key !== "datasets"
+      && namesColours(value, COLOUR.test(key) || (isOne && (Array.isArray(part) || WITHIN.test(key)))));
+  }
+
   function foreign(spec) {
     const lines = (value) => (value && typeof value === "object"
       ? Object.entries(value).map(([name, text]) => [name, String(text)]) : [["", String(value)]]);
-    return { sets: {}, shape: null, lines, own: spec };
+    return { sets: {}, shape: null, lines, own: spec, coloured: namesColours(spec) };
   }
 
   // --- what kinds share -----------------------------------------------------------------------------
@@ -227,8 +241,15 @@
 
   /** The same for Vega, where `plain` says the others: a linear axis knows how many digits its numbers need. */
   const ticks = (plain = "datum.label") =>
-    `abs(datum.value) < 1000000 && (abs(datum.value) >= 0.0001 || datum.value === 0) ? ${plain}`
+    `datum.value === 0 && length(${plain}) > 6 ? '0'`
+    + ` : abs(datum.value) < 1000000 && (abs(datum.value) >= 0.0001 || datum.value === 0) ? ${plain}`
     + " : replace(format(datum.value, '~e'), '+', '')";
+
+  /** Returns the ends of an axis for values that are all the same: on one of no length Vega says what is not so. */
+  const around = (value) => (value ? [Math.min(0, 2 * value), Math.max(0, 2 * value)] : [-1, 1]);
+
+  /** Returns how many ticks an axis of whole numbers may have, so that all of them are whole. */
+  const wholes = (count) => Math.max(1, Math.min(4, count));
 
   /** Returns where a logarithmic axis has its words: at powers of ten, of a short one between them too. */
   function decades(low, high) {
@@ -249,5 +270,17 @@
 
   const kinds = { foreign: { prepare: foreign } };
 
-  mlgit.charts = { draw, kinds, css, powers, tick, ticks, decades };
+  // --- what stands beneath a chart in its stead: open on paper and where there is no chart --------
+
+  const instead = [...document.querySelectorAll("details.instead")];
+  const turn = (every, isOpen) => every.forEach((details) => { details.open = isOpen; });
+  let printed = [];
+  turn(instead, false);
+  addEventListener("beforeprint", () => {
+    printed = instead.filter((details) => !details.open);
+    turn(printed, true);
+  });
+  addEventListener("afterprint", () => turn(printed, false));
+
+  mlgit.charts = { draw, kinds, css, powers, tick, ticks, around, wholes, decades };
 })();

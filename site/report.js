@@ -5,7 +5,6 @@ document.addEventListener("DOMContentLoaded", async () => {
   const report = document.querySelector(".report-text[data-src]");
   if (!report) return;
   const root = document.documentElement.dataset.root;
-  for (const runs of report.querySelectorAll("figure.answer details")) runs.open = false;
   const places = report.querySelectorAll("[data-report-chart]");
   const { charts } = await mlgit.load(report.dataset.src, report.dataset.name);
 

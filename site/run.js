@@ -4,6 +4,7 @@
 document.addEventListener("DOMContentLoaded", () => {
   for (const place of document.querySelectorAll("[data-chart]")) {
     const { chart, src } = place.dataset;
+    place.hidden = false;
     mlgit.charts.draw(place, "foreign", () => mlgit.load(src, `chart/${chart}`));
   }
   const charts = document.querySelector(".charts[data-run]");

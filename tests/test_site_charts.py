@@ -25,7 +25,7 @@ import mlgit
 from mlgit import saved
 from mlgit.ledger import Ledger, open_repository
 from mlgit.records import Points
-from mlgit.site import charts, foreign
+from mlgit.site import charts, foreign, svg
 from mlgit.site.build import build
 
 
@@ -222,6 +222,22 @@ def test_paper_shows_dark_ink_on_white_whatever_the_screen_shows(
         assert seen.complaints == []
 
 
+def test_paper_has_no_empty_boxes_of_charts(repo: Path, tmp_path: Path, browser: Any) -> None:
+    runs = [save({f"m{n:02}": falling(50, floor) for n in range(40)}) for floor in (0.1, 0.2)]
+    out = make(tmp_path / "out")
+    with visit(browser) as seen:
+        page = seen.page
+        for url in ("experiments/exp.html", f"compare.html#runs={runs[0]},{runs[1]}"):
+            seen.open(f"{out.as_uri()}/{url}")
+            page.locator(".exploring, .comparison .chart").first.wait_for(state="attached")
+            page.emulate_media(media="print")
+            boxes = ".exploring:visible, .comparison .chart:visible"
+            assert page.locator(boxes).count() < 35, url
+            assert page.locator(boxes).filter(has_not=page.locator("canvas")).count() == 0, url
+            page.emulate_media(media="screen")
+    assert seen.complaints == []
+
+
 def test_forty_charts_are_drawn_as_they_come_near(repo: Path, tmp_path: Path, browser: Any) -> None:
     run = save({f"metric {number:02}": falling(400, number) for number in range(40)})
     out = make(tmp_path / "out")
@@ -296,6 +312,16 @@ def test_a_value_that_no_line_leads_to_is_a_dot(repo: Path, tmp_path: Path, brow
     assert seen.complaints == []
 
 
+def test_the_words_of_still_pictures_tell_their_ends_apart() -> None:
+    def ends(*values: float) -> tuple[str, str]:
+        count = len(values)
+        return svg.extent(Points(list(range(count)), list(range(count)), list(values)))[:2]
+
+    assert ends(0.1 + 0.2, 1.23456) == ("0.3", "1.235")
+    assert ends(0.9999, 0.99994) == ("0.9999", "0.99994")
+    assert ends(1 / 3, 1 / 3) == ("0.3333", "0.3333")
+
+
 # --- charts that runs logged -------------------------------------------------------------------
 
 
@@ -324,6 +350,83 @@ def test_a_chart_of_altair_is_drawn(repo: Path, tmp_path: Path, browser: Any) ->
         assert '"binding_range"' not in page.locator("pre").inner_text()
         assert '"field": "b"' in page.locator("pre").inner_text()
     assert seen.complaints == []
+
+
+def test_the_data_of_a_logged_chart_stands_in_its_stead(
+    repo: Path, tmp_path: Path, browser: Any
+) -> None:
+    values = [{"step": step, "loss": step / 7, "of": "<i>a</i>"} for step in range(50)]
+    chart = altair.Chart(altair.InlineData(values)).mark_line().encode(x="step:Q", y="loss:Q")
+    numbers = altair.Chart(altair.sequence(0, 9, as_="x")).mark_bar().encode(x="x:Q")
+    with mlgit.start_run("exp", "charts", capture=()) as run:
+        for name in ("first", "second"):
+            run.log_chart(chart, name)
+        run.log_text("\n".join("line" for _ in range(300)), "between.txt")
+        run.log_chart(chart, "last")
+        run.log_chart(numbers, "numbers")
+    url = f"{make(tmp_path / 'out').as_uri()}/runs/{run.id}.html"
+    with visit(browser, java_script_enabled=False) as seen:
+        seen.page.goto(url)
+        table = seen.page.locator(".drawing table:visible")
+        assert table.count() == 3 and seen.page.locator(".foreign:visible").count() == 0
+        assert table.first.locator("tbody tr").count() == 20
+        assert table.first.locator("tr").nth(2).inner_text().split() == ["1", "0.14286", "<i>a</i>"]
+        assert seen.page.get_by_text("This is the first 20 of 50 rows.").count() == 3
+        # One that makes its data itself has only its specification.
+        assert seen.page.locator(".drawing pre:visible").count() == 1
+    with visit(browser) as seen:
+        page = seen.page
+        page.goto(url)
+        page.locator(".foreign canvas").nth(0).wait_for()
+        assert page.locator(".drawing table:visible").count() == 0
+        page.locator("summary", has_text="Data: 50 rows").nth(1).click()
+        page.emulate_media(media="print")
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        # Those that nobody scrolled to leave no empty box.
+        assert page.locator(".drawing table:visible").count() == 3
+        assert 1 <= page.locator(".foreign:visible").count() < 4
+        assert page.locator(".foreign:visible:not(:has(canvas))").count() == 0
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        page.emulate_media(media="screen")
+        assert page.locator(".drawing table:visible").count() == 1
+    assert seen.complaints == []
+
+
+def test_colours_that_a_chart_names_have_the_ground_that_they_were_chosen_for(
+    repo: Path, tmp_path: Path, browser: Any
+) -> None:
+    data = altair.InlineData([{"a": number} for number in range(5)])
+    chart = altair.Chart(data).mark_line().encode(x="a:Q", y="a:Q")
+    coloured = altair.when(altair.datum.a > 2).then(altair.value("black"))
+    charts = {
+        "plain": chart.configure_view(stroke="transparent").encode(color="a:N"),
+        "scheme": chart.encode(color=altair.Color("a:Q").scale(scheme="viridis")),
+        "white": chart.properties(background="#fff"),
+        "labels": chart.configure_axis(labelColor="black"),
+        "mark": chart.mark_line(color="black"),
+        "when": chart.mark_point().encode(color=coloured),
+        "range": chart.encode(color=altair.Color("a:N").scale(range=["black", "navy"])),
+        "night": chart.configure(background="#123456"),
+    }
+    with mlgit.start_run("exp", "charts", capture=()) as run:
+        for name, each in charts.items():
+            run.log_chart(each.properties(height=60), name)
+    url = f"{make(tmp_path / 'out').as_uri()}/runs/{run.id}.html"
+    ground = f"{PIXELS}.map((data) => [...data.slice(0, 4)].join())"
+    transparent, white = "0,0,0,0", "255,255,255,255"
+    for theme in ("light", "dark"):
+        with visit(browser, theme=theme) as seen:
+            seen.page.goto(url)
+            for place in seen.page.locator(".foreign").all():
+                place.scroll_into_view_if_needed()
+                place.locator("canvas").wait_for()
+            assert seen.page.evaluate(ground) == [
+                *[transparent] * 2, *[white] * 5, "18,52,86,255"
+            ]  # fmt: skip
+            # Paper gets them as they are; what was drawn in pale ink is turned.
+            dark = seen.page.locator(".drawn.dark").count()
+            assert dark == (2 if theme == "dark" else 0)
+        assert seen.complaints == []
 
 
 class Canary(http.server.BaseHTTPRequestHandler):
@@ -448,9 +551,7 @@ def test_hostile_charts_ask_for_nothing_and_run_nothing(
         assert page.locator(".foreign").count() == (len(specs) - 6 if tamed else len(specs))
         page.wait_for_timeout(300)
         assert page.url.endswith(f"/runs/{run}.html")
-        assert (
-            page.evaluate("document.querySelectorAll('.tip img, .foreign img, a.vega').length") == 0
-        )
+        assert page.evaluate("document.querySelectorAll('.tip img, main img, a.vega').length") == 0
         complaints = [text for text in seen.complaints if "dialog" in text]
     assert Canary.asked == [] and complaints == []
     if tamed:  # else the page's policy has to stop a picture, and says so

@@ -1,4 +1,4 @@
-"""What of a logged chart is drawn, and what is not let in."""
+"""What of a logged chart is drawn, what is not let in, and its data as a table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlgit.site.foreign import Refused, tame
+from mlgit.site.foreign import Refused, rows, tame
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 ROWS = {"values": [{"url": "http://a.example", "href": "x", "calculate": "repeat('x', 9)"}]}
@@ -137,3 +137,68 @@ def test_nothing_but_a_refusal(spec: Any) -> None:
     except Refused:
         return
     assert isinstance(found, dict)
+    rows(found)
+
+
+# --- its data as a table ------------------------------------------------------------------------
+
+SQUARES = [{"a": number, "b": number**2} for number in range(3)]
+
+
+def test_the_data_of_charts_of_altair() -> None:
+    data = altair.InlineData(SQUARES)
+    chart = altair.Chart(data).mark_point().encode(x="a:Q", y="b:Q")
+    other = altair.Chart(altair.InlineData([{"c": 1}])).mark_bar().encode(x="c:Q")
+    unnamed = altair.Chart(altair.sequence(0, 3)).mark_rule()
+    with altair.data_transformers.enable(consolidate_datasets=False):
+        inline = chart.to_dict()
+    for spec in (
+        chart.to_dict(),
+        inline,
+        (chart + other).to_dict(),
+        (chart | other).to_dict(),
+        (unnamed & (chart + other)).to_dict(),
+        chart.facet("a:N").to_dict(),
+        chart.repeat(layer=["a", "b"]).to_dict(),
+    ):
+        found = rows(tame(spec))
+        assert found is not None
+        assert found.names == ["a", "b"] and found.cells == [[0, 0], [1, 1], [2, 4]]
+        assert found.count == 3 and found.more == ""
+    assert rows(tame(unnamed.to_dict())) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "names", "cells"),
+    [
+        ([{"a": 1}, {"b": None}], ["a", "b"], [[1, None], [None, None]]),
+        ([1, "x", None], ["data"], [[1], ["x"], [None]]),
+        ([{"a": {"b": [1, "x"]}, "c": True}], ["a", "c"], [['{"b":[1,"x"]}', True]]),
+        ([{"a": "x" * 2**20, "b": 10**400}], ["a", "b"], [["x" * 59 + "…", "1" + "0" * 58 + "…"]]),
+        ([{"x" * 100: 1}, {"": 2}], ["x" * 100, ""], [[1, None], [None, 2]]),
+        ([{}], None, None),
+        ([], None, None),
+        ("a,b\n1,2", None, None),
+        ({"a": 1}, None, None),
+    ],
+)
+def test_rows_of_any_shape(values: Any, names: Any, cells: Any) -> None:
+    for data in ({"values": values}, {"name": "rows"}, {"name": "rows", "values": values}):
+        found = rows(tame({**PLAIN, "data": data, "datasets": {"rows": values}}))
+        assert (found and found.names, found and found.cells) == (names, cells)
+
+
+def test_of_many_rows_and_columns_the_first() -> None:
+    values = [{f"c{column}": row for column in range(40)} for row in range(1234)]
+    found = rows(tame({**PLAIN, "data": {"values": values}}))
+    assert found is not None and found.names == [f"c{column}" for column in range(12)]
+    assert [row[0] for row in found.cells] == list(range(20)) and found.count == 1234
+    assert found.more == "the first 20 of 1,234 rows, the first 12 of 40 columns"
+
+
+@pytest.mark.parametrize(
+    "data", [None, {"name": ["x"]}, {"name": None}, {"sequence": {"start": 0, "stop": 9}}, [1]]
+)
+def test_charts_without_data_have_no_table(data: Any) -> None:
+    assert rows(tame({**PLAIN, "data": data, "datasets": {"y": [1]}, "layer": 1})) is None
+    assert rows(tame({**PLAIN, "data": data, "datasets": ["x"], "concat": [1, None]})) is None

@@ -220,6 +220,14 @@ def test_how_values_spread_and_what_a_metric_depends_on(
                 chart.locator("canvas").wait_for()
                 assert chart.locator("svg.histogram").is_hidden()
             assert seen.page.locator("details[open]").count() == 0
+            seen.page.emulate_media(media="print")
+            seen.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+            assert seen.page.locator("svg.histogram:visible").count() == 3
+            assert seen.page.locator("canvas:visible").count() == 0  # not over the still picture
+            assert seen.page.locator("figure table:visible").count() == 6
+            seen.page.evaluate("dispatchEvent(new Event('afterprint'))")
+            seen.page.emulate_media(media="screen")
+            assert seen.page.locator("details[open]").count() == 0
             box = seen.page.locator("[data-report-chart='0'] canvas").bounding_box()
             seen.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.6)
             seen.page.locator(".tip:visible").wait_for()

@@ -1,4 +1,4 @@
-"""Charts that a run logged: what of a Vega-Lite specification the site draws.
+"""Charts that a run logged: what of a Vega-Lite specification the site draws, and its data.
 
 Whoever can write to the branch wrote it. Vega asks for data, pictures and links by address, makes
 form elements with any attribute, and computes as much as it is told; the page's policy, the
@@ -8,9 +8,13 @@ loader and the interpreter in `site/charts.js` stop what acts, and here it is no
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, NamedTuple
 
-from mlgit.site.numbers import is_number
+import msgspec
+
+from mlgit.site.numbers import is_finite, is_number
 
 Spec = dict[str, Any]
 
@@ -101,3 +105,61 @@ def _check_size(key: str, value: Any) -> None:
             raise Refused("it makes values without end")
         if not abs(stop - start) <= _SEQUENCE * abs(step):
             raise Refused("it makes values without end")
+
+
+# --- its data, for print and without JavaScript ------------------------------------------------
+
+_ROWS, _COLUMNS, _TEXT = 20, 12, 60  # rows, columns, characters of a text
+_CHARTS = ("layer", "concat", "hconcat", "vconcat")  # lists of charts within a chart
+
+
+class Rows(NamedTuple):
+    """The first of a chart's data."""
+
+    names: list[str]
+    cells: list[list[Any]]
+    """Of each row: numbers, booleans, None, and short texts."""
+    count: int
+    """Rows that there are."""
+    more: str
+    """What of them is not here, in words."""
+
+
+def rows(spec: Spec) -> Rows | None:
+    """Returns the data that a specification holds, if several sets the first; None if none."""
+    datasets = spec.get("datasets")
+    every = next(_sets(spec, datasets if isinstance(datasets, dict) else {}), [])
+    # What is no object is a row with one field, as Vega has it.
+    first = [row if isinstance(row, dict) else {"data": row} for row in every[:_ROWS]]
+    found = dict.fromkeys(name for row in first for name in row)
+    names = list(islice(found, _COLUMNS))
+    if not names:
+        return None
+    cells = [[_cell(row.get(name)) for name in names] for row in first]
+    more = []
+    if len(every) > _ROWS:
+        more.append(f"the first {_ROWS} of {len(every):,} rows")
+    if len(found) > _COLUMNS:
+        more.append(f"the first {_COLUMNS} of {len(found):,} columns")
+    return Rows(names, cells, len(every), ", ".join(more))
+
+
+def _sets(chart: Any, datasets: dict[str, Any]) -> Iterator[list[Any]]:
+    if not isinstance(chart, dict):
+        return
+    data = chart.get("data")
+    if isinstance(data, dict):
+        values = data.get("values") or datasets.get(str(data.get("name")))
+        if isinstance(values, list) and values:
+            yield values
+    for key in _CHARTS:
+        for each in chart[key] if isinstance(chart.get(key), list) else ():
+            yield from _sets(each, datasets)
+    yield from _sets(chart.get("spec"), datasets)
+
+
+def _cell(value: Any) -> Any:
+    if value is None or isinstance(value, bool) or (is_number(value) and is_finite(value)):
+        return value
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= _TEXT else text[: _TEXT - 1] + "…"

@@ -46,6 +46,8 @@ class Preview(NamedTuple):
     """True if the run kept the bytes and they are not on this machine."""
     chart: bytes | None = None
     """A specification for Vega-Lite, in JSON, that does no harm."""
+    behind: foreign.Rows | None = None
+    """The first of a chart's data."""
     refused: str = ""
     """Why a chart is not drawn."""
     files: tuple[tuple[Member, int | None], ...] = ()
@@ -154,11 +156,12 @@ def _as_table(shown: Preview, rows: list[list[str]], text: str) -> Preview:
 def _as_chart(shown: Preview, content: bytes) -> Preview:
     try:
         chart = foreign.tame(msgspec.json.decode(content))
+        behind, encoded = foreign.rows(chart), msgspec.json.encode(chart)
     except foreign.Refused as error:
         return shown._replace(refused=str(error))
     except (msgspec.DecodeError, RecursionError):
         return shown._replace(refused="it is no JSON")
-    return shown._replace(form="drawing", more="", chart=msgspec.json.encode(chart))
+    return shown._replace(form="drawing", more="", chart=encoded, behind=behind)
 
 
 def _as_text(shown: Preview, text: str) -> Preview:

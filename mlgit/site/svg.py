@@ -125,5 +125,8 @@ def histogram(counts: Sequence[int], labels: Sequence[str], apart: bool = False)
 def extent(points: Points) -> tuple[str, str, str, str]:
     """Returns what a curve's axes say: lowest and highest value, first and last step."""
     values = [value for value in points.value if is_finite(value)] or [0]
-    steps = min(points.step), max(points.step)
-    return number(min(values), 4), number(max(values), 4), str(steps[0]), str(steps[1])
+    low, high = min(values), max(values)
+    ends = number(low, 4), number(high, 4)
+    if low < high and ends[0] == ends[1]:  # what differs does not look the same
+        ends = number(low, 12), number(high, 12)
+    return *ends, str(min(points.step)), str(max(points.step))

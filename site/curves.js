@@ -40,6 +40,9 @@
     return (before + 2 * value + after) / 4;
   });
 
+  const ends = (values) => values.reduce(([low, high], value) =>
+    [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+
   function prepare(data) {
     const { axis, log, smooth } = axes();
     const groups = new Map();
@@ -83,20 +86,30 @@
       ];
     };
     const has = (part) => rows.some((row) => row[part] !== null);
-    return { sets: { rows }, shape: { name, isLog, low: has("low"), raw: has("raw"), dot: has("dot") }, lines };
+    const [first, last] = ends(rows.map((row) => row.x));
+    const [low, high] = ends(rows.flatMap((row) => [row.y, row.raw, row.low, row.high].filter((each) => each !== null)));
+    const isFlat = low <= high && high - low <= 1e-12 * Math.max(-low, high); // also where it was smoothed
+    const shape = {
+      name, isLog, low: has("low"), raw: has("raw"), dot: has("dot"),
+      ticks: axis === "step" ? mlgit.charts.wholes(last - first) : null,
+      domain: isFlat ? mlgit.charts.around(low) : null,
+    };
+    return { sets: { rows }, shape, lines };
   }
 
   const STEP = "format(datum.value, datum.value < 10000 ? ',' : '~s')";
 
-  function adapt(spec, { name, isLog, ...has }) {
+  function adapt(spec, { name, isLog, ticks, domain, ...has }) {
     spec.layer = spec.layer.filter(({ encoding: { y } }) => has[y.field] !== false);
     for (const { encoding: { x, y } } of spec.layer) {
       Object.assign(x, { title: name });
-      if (name === "step") Object.assign(x.axis, { tickMinStep: 1, labelExpr: STEP });
+      if (name === "step") Object.assign(x.axis, { tickCount: ticks, tickMinStep: 1, labelExpr: STEP });
       y.axis.labelExpr = mlgit.charts.ticks();
       if (isLog) {
         y.scale = { type: "log", nice: false };
         y.axis.gridOpacity = mlgit.charts.powers;
+      } else if (domain) {
+        y.scale.domain = domain;
       }
     }
   }

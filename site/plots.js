@@ -34,6 +34,7 @@
   function ends({ kind, low, high }) {
     if (kind === "log") return { values: mlgit.charts.decades(low, high) };
     if (kind !== "linear") return {};
+    if (low === high) return { domain: mlgit.charts.around(low), padding: 0 };
     const room = 0.3 * (high - low); // more than the padding of a narrow chart
     const isNear = (low >= 0 && low < room) || (high <= 0 && -high < room);
     return isNear ? { zero: true, padding: 0 } : {};
@@ -60,12 +61,15 @@
     return { sets: { rows: points }, shape: { titles, kinds, limits }, lines };
   }
 
+  // Words below an axis have as much room as there is for each.
+  const ROOM = { labelAngle: 0, labelOverlap: "greedy", labelLimit: { expr: "max(30, width / length(domain('x')) - 8)" } };
+
   function shapeScatter(spec, { titles, kinds, limits }) {
     const { encoding } = spec;
     for (const part of Object.keys(titles)) {
       const { values, ...bound } = limits[part];
       if (kinds[part] === "text") {
-        encoding[part] = { field: part, type: "nominal", axis: { grid: true, labelAngle: 0 } };
+        encoding[part] = { field: part, type: "nominal", axis: { grid: true, ...(part === "x" ? ROOM : {}) } };
       } else if (kinds[part] === "log") {
         Object.assign(encoding[part].scale, { type: "log", nice: false, zero: undefined });
       }
@@ -90,7 +94,7 @@
       const texts = [...new Set(values.filter((value) => value !== null).map(said))];
       texts.sort((one, other) => one.localeCompare(other, "en", { numeric: true }));
       const at = new Map(texts.map((text, place) => [text, texts.length > 1 ? place / (texts.length - 1) : 0.5]));
-      return { ticks: [...at].map(([text, place]) => [place, text]), place: (value) => at.get(said(value)) };
+      return { isText: true, ticks: [...at].map(([text, place]) => [place, text]), place: (value) => at.get(said(value)) };
     }
     const bend = kind === "log" ? Math.log : (value) => value;
     const width = bend(high) - bend(low);
@@ -147,7 +151,10 @@
       off: false,
       at: row.values[axis] === null ? null : scales[axis].place(row.values[axis]),
     })));
-    const ticks = scales.flatMap((scale, axis) => scale.ticks.map(([at, text]) => ({ axis: heads[axis], at, text })));
+    // The share of the chart's width that is to the right of an axis, with the padding of mlgit/site/charts.py.
+    const room = (axis) => (axis < heads.length - 1 ? 1 : 0.675) / (heads.length + 0.35);
+    const ticks = scales.flatMap((scale, axis) => scale.ticks.map(([at, text]) =>
+      ({ axis: heads[axis], at, text, room: scale.isText ? room(axis) : 0 })));
     const told = (value) => {
       const row = rows[Number(value)];
       return [["run", row.label], ...titles.map((title, axis) =>
@@ -223,13 +230,15 @@
   function histogram({ x, scale, rows }) {
     const bars = rows.map(({ label, runs, ends }, row) => ({ row, label, runs, low: ends?.[0], high: ends?.[1] }));
     const lines = (value) => [[x, rows[Number(value)].label], ["runs", mlgit.integer(rows[Number(value)].runs)]];
-    return { sets: { rows: bars }, shape: { x, scale }, lines };
+    const ticks = mlgit.charts.wholes(Math.max(...rows.map((row) => row.runs)));
+    return { sets: { rows: bars }, shape: { x, scale, ticks }, lines };
   }
 
-  function shapeHistogram(spec, { x, scale }) {
+  function shapeHistogram(spec, { x, scale, ticks }) {
     const { encoding } = spec;
+    encoding.y.axis.tickCount = ticks;
     if (scale === "text") {
-      encoding.x = { field: "label", type: "nominal", sort: null, axis: { labelAngle: 0 }, scale: { padding: 0.25 } };
+      encoding.x = { field: "label", type: "nominal", sort: null, axis: ROOM, scale: { padding: 0.25 } };
       delete encoding.x2;
     } else if (scale === "log") {
       Object.assign(encoding.x.scale, { type: "log", zero: undefined });

@@ -223,26 +223,39 @@ def test_a_stretch_of_an_axis_picks_runs(
     assert seen.complaints == []
 
 
-# Draws runs as dots by x and y, and returns the ends of both axes and the picture.
-AXES = """async (rows) => {
+# Draws a chart, and returns the ends of both axes and the picture.
+PICTURE = """async ([kind, data, width]) => {
     const [embed, specs] = await Promise.all(
         ["assets/vega.js:vega", "data/charts.js:charts"].map((each) =>
             mlgit.load("../" + each.split(":")[0], each.split(":")[1])));
-    const { prepare, adapt } = mlgit.charts.kinds.scatter;
-    const runs = rows.map(([x, y]) => ({ run: "r", label: "r", colour: "--mark", x, y }));
-    const { sets, shape } = prepare({ x: "lr", y: "loss", rows: runs });
-    const spec = structuredClone(specs.scatter);
+    const { prepare, adapt } = mlgit.charts.kinds[kind];
+    const { sets, shape } = prepare(data);
+    const spec = structuredClone(specs[kind]);
     adapt(spec, shape);
-    Object.assign(spec, { width: 600, height: 200 });
+    Object.assign(spec, { width, height: 200 });
     const { view } = await embed(document.createElement("div"), spec, {
         mode: "vega-lite", ast: true, actions: false, defaultStyle: false, tooltip: () => {},
         patch: (vega) => {
-            vega.data.find((each) => each.name === "rows").values = sets.rows;
+            for (const each of vega.data) if (sets[each.name]) each.values = sets[each.name];
             return vega;
         },
     });
     return [view.scale("x").domain(), view.scale("y").domain(), await view.toSVG()];
 }"""
+
+
+def words_of(picture: str) -> list[list[str]]:
+    """Returns the words of each axis of a picture."""
+    axes = re.findall(r"role-axis-label.*?</g>", picture)
+    return [re.findall(r"<text[^>]*>([^<]+)</text>", axis) for axis in axes]
+
+
+def curve(*points: tuple[int, float]) -> list[dict[str, Any]]:
+    return [
+        {"run": "r", "label": "r", "metric": "m", "step": step, "time": 0, "value": value,
+         "low": None, "high": None}
+        for step, value in points
+    ]  # fmt: skip
 
 
 def test_axes_of_dots_end_where_their_values_may(
@@ -253,11 +266,10 @@ def test_axes_of_dots_end_where_their_values_may(
         show(seen.page, out)
 
         def axes(*rows: tuple[float, float]) -> list[tuple[list[float], list[str]]]:
-            *ends, picture = seen.page.evaluate(AXES, rows)
-            words = re.findall(r"role-axis-label.*?</g>", picture)
-            assert len(words) == 2
-            said = [re.findall(r"<text[^>]*>([^<]+)</text>", part) for part in words]
-            return list(zip(ends, said, strict=True))
+            dots = [{"run": "r", "label": "r", "colour": "--mark", "x": x, "y": y} for x, y in rows]
+            data = {"x": "lr", "y": "loss", "rows": dots}
+            *ends, picture = seen.page.evaluate(PICTURE, ["scatter", data, 600])
+            return list(zip(ends, words_of(picture), strict=True))
 
         # What is never negative has no axis below zero, and what is far from zero none down to it.
         (x, x_words), (y, y_words) = axes((0.0, 0.81), (0.02, 0.86), (0.1, 0.9))
@@ -273,6 +285,66 @@ def test_axes_of_dots_end_where_their_values_may(
         (_, x_words), _ = axes((0.002, 1), (0.002, 1), (0.002, 2), (0.003, 2), (0.3, 3))
         assert x_words == ["0.002", "0.005", "0.01", "0.02", "0.05", "0.1", "0.2"]
         assert "4e12" in y_words and max(map(len, y_words)) <= 4
+        # Values that are all the same are where they are.
+        _, (y, y_words) = axes((0, 0.5), (1, 0.5), (2, 0.5))
+        assert y == [0, 1] and y_words == ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
+    assert seen.complaints == []
+
+
+def test_axes_of_curves_and_bars_say_what_is_so(
+    ids: list[str], repo: Path, tmp_path: Path, browser: Any
+) -> None:
+    out = make(tmp_path / "out")
+    with visit(browser) as seen:
+        show(seen.page, out)
+
+        def curves(*points: tuple[int, float]) -> list[tuple[list[float], list[str]]]:
+            *ends, picture = seen.page.evaluate(PICTURE, ["curves", curve(*points), 300])
+            return list(zip(ends, words_of(picture), strict=True))
+
+        def runs(*counts: int) -> list[str]:
+            rows = [{"label": str(n), "runs": n, "ends": [n, n + 1]} for n in counts]
+            data = {"x": "m", "scale": "linear", "rows": rows}
+            return words_of(seen.page.evaluate(PICTURE, ["histogram", data, 300])[2])[1]
+
+        for value, ends in ((0.25, [0, 0.5]), (-2, [-4, 0]), (0, [-1, 1]), (3e8, [0, 6e8])):
+            assert curves((0, value), (9, value))[1][0] == ends
+        seen.page.evaluate("mlgit.state.set('smooth', 0.7)")
+        assert curves(*((step, 0.1) for step in range(50)))[1][0] == pytest.approx([0, 0.2])
+        seen.page.evaluate("mlgit.state.set('smooth', null)")
+        assert curves((0, 1e-9), (5, 1e-12), (9, 0))[1][1][0] == "0"
+        # No half steps, and no half runs.
+        for last in range(1, 8):
+            steps, words = curves((0, 1), (last, 2))[0]
+            assert steps == [0, last] and set(words) <= {str(step) for step in range(last + 1)}
+            assert set(runs(last, 1)) <= {str(count) for count in range(last + 2)}
+    assert seen.complaints == []
+
+
+def test_words_on_and_below_axes_keep_to_their_room(
+    ids: list[str], repo: Path, tmp_path: Path, browser: Any
+) -> None:
+    long = "a_long_name_of_an_augmentation"
+    out = make(tmp_path / "out")
+    with visit(browser) as seen:
+        show(seen.page, out)
+        rows = [
+            {"run": place, "label": "r", "colour": "red", "x": f"{long} {place}", "y": place,
+             "values": [place, f"{long} {place}", 0.1 + place, f"{long} {place}"]}
+            for place in range(5)
+        ]  # fmt: skip
+        parallel = {"axes": ["a", "b", "c", "d"], "rows": rows}
+        picture = seen.page.evaluate(PICTURE, ["parallel", parallel, 400])[2]
+        said = re.findall(r"<text[^>]*>([^<]*)</text>", picture)
+        assert "a_long" in " ".join(said) and max(map(len, said)) < 18
+        assert {"0.1", "4.1"} <= {*said}
+        bars = [{"label": f"{long} {place}", "runs": 1, "ends": None} for place in range(5)]
+        for kind, data in (
+            ("scatter", {"x": "x", "y": "y", "rows": rows}),
+            ("histogram", {"x": "x", "scale": "text", "rows": bars}),
+        ):
+            words = words_of(seen.page.evaluate(PICTURE, [kind, data, 300])[2])[0]
+            assert len(words) == 5 and max(map(len, words)) < 12
     assert seen.complaints == []
 
 

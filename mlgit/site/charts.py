@@ -130,12 +130,15 @@ def _parallel() -> Chart:
     point = base.mark_point(filled=True, size=30).encode(opacity=alt.value(0), tooltip="row:Q")
     brush = alt.Chart(alt.NamedData("brushes")).mark_rule(strokeWidth=14, opacity=0.25)
     text = alt.Chart(alt.NamedData("ticks")).encode(x=across, y=upward, text="text:N")
+    # No word reaches the axis on its right, or the end of the chart; numbers are short.
+    limit = alt.ExprRef("datum.room ? max(20, datum.room * width - 8) : 0")
+    place: dict[str, Any] = {"align": "left", "dx": 6, "limit": limit}
     # Each text has a margin in the ground's colour, so that it can be read over lines.
-    margin = text.mark_text(align="left", dx=6, style="margin")
+    margin = text.mark_text(**place, style="margin")
     return alt.layer(
         line,
         point.add_params(near),
         brush.encode(x=across, y=upward, y2="to"),
         margin,
-        text.mark_text(align="left", dx=6),
+        text.mark_text(**place),
     )

@@ -159,6 +159,23 @@ def test_large_and_strange_differences_are_cut(repo: Path, tmp_path: Path) -> No
     assert "100 more files" in page and page.count("<details") == 200
 
 
+def test_they_do_not_depend_on_what_git_is_told(showcase: Path, tmp_path: Path) -> None:
+    plain, told = tmp_path / "plain", tmp_path / "told"
+    make(plain)
+    for name, value in (
+        *(("suppressBlankEmpty", "true"), ("indentHeuristic", "false"), ("renameLimit", "1")),
+        *(("noprefix", "true"), ("context", "9"), ("algorithm", "patience"), ("renames", "false")),
+        *(("external", "false"), ("orderFile", "train.py"), ("wsErrorHighlight", "all")),
+    ):
+        git("config", f"diff.{name}", value)
+    git("config", "color.ui", "always")
+    (showcase / ".gitattributes").write_text("*.py -diff\n")
+    git("add", ".gitattributes")
+    make(told)
+    assert differences(plain)
+    assert content(told) == content(plain)
+
+
 def test_a_site_that_leaves_the_house_has_none(showcase: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     make(out, rules=Rules())

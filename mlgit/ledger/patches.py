@@ -18,11 +18,13 @@ _TREE = re.compile(rb"tree ([0-9a-f]{40})\n")
 _CONFIG = (
     *("-c", "core.quotePath=false", "-c", "core.attributesFile=/dev/null"),
     *("-c", "core.bigFileThreshold=8m"),  # of a larger file only that it differs
+    *("-c", "diff.suppressBlankEmpty=false"),
 )
 # Whatever the user's configuration says, a patch looks the same, and runs no program.
 _OPTIONS = (
     *("--root", "-r", "-p", "-M", "--no-commit-id", "--no-color", "--no-ext-diff"),
     *("--no-textconv", "--diff-algorithm=myers", "--unified=3", "--inter-hunk-context=0"),
+    *("--indent-heuristic", "-l1000"),
     *("--src-prefix=a/", "--dst-prefix=b/", "--full-index", "--submodule=short"),
 )
 
@@ -68,7 +70,11 @@ class Patches:
     def _ask(self, request: str) -> Patch | None:
         if self._process is None or self._pid != os.getpid():
             self._pid = os.getpid()
-            self._process = self._repository.start_git(*_CONFIG, "diff-tree", "--stdin", *_OPTIONS)
+            # Git attributes would be those of whatever is checked out here. In the git directory,
+            # with an index that is not there, it finds none.
+            place = ("-C", str(self._repository.git_dir), "--git-dir=.", "--work-tree=.")
+            command = (*place, *_CONFIG, "diff-tree", "--stdin", *_OPTIONS)
+            self._process = self._repository.start_git(*command, env={"GIT_INDEX_FILE": "absent"})
         requests, replies = self._process.stdin, self._process.stdout
         assert requests is not None and replies is not None
         try:

@@ -117,13 +117,15 @@ class Repository:
         done.stderr = b"".join(heard).decode(errors="replace")
         return done
 
-    def start_git(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start_git(
+        self, *arguments: str, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         """Starts a long-lived git process that is talked to through its pipes."""
         try:
             return subprocess.Popen(
                 ("git", *arguments),
                 cwd=self.start,
-                env=_environment(),
+                env={**_environment(), **(env or {})},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -164,7 +164,8 @@ def test_the_heads_stay_in_view_and_so_does_the_focus(
         top = head.bounding_box()["y"]
         region.evaluate("region => (region.scrollTop = 300)")
         assert head.bounding_box()["y"] == top
-        page.set_viewport_size({"width": 640, "height": 360})  # as with large letters: room for rows
+        # As with large letters: room for rows.
+        page.set_viewport_size({"width": 640, "height": 360})
         assert region.evaluate("region => region.scrollHeight === region.clientHeight")
 
         def pressed(name: str) -> str:

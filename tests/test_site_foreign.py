@@ -164,7 +164,7 @@ def test_the_data_of_charts_of_altair() -> None:
         found = rows(tame(spec))
         assert found is not None
         assert found.names == ["a", "b"] and found.cells == [[0, 0], [1, 1], [2, 4]]
-        assert found.count == 3 and found.more == ""
+        assert found.total == 3 and found.more == ""
     assert rows(tame(unnamed.to_dict())) is None
 
 
@@ -192,7 +192,7 @@ def test_of_many_rows_and_columns_the_first() -> None:
     values = [{f"c{column}": row for column in range(40)} for row in range(1234)]
     found = rows(tame({**PLAIN, "data": {"values": values}}))
     assert found is not None and found.names == [f"c{column}" for column in range(12)]
-    assert [row[0] for row in found.cells] == list(range(20)) and found.count == 1234
+    assert [row[0] for row in found.cells] == list(range(20)) and found.total == 1234
     assert found.more == "the first 20 of 1,234 rows, the first 12 of 40 columns"
 
 

@@ -119,7 +119,7 @@ class Rows(NamedTuple):
     names: list[str]
     cells: list[list[Any]]
     """Of each row: numbers, booleans, None, and short texts."""
-    count: int
+    total: int
     """Rows that there are."""
     more: str
     """What of them is not here, in words."""

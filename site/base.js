@@ -10,6 +10,7 @@
   const memory = {
     get(key) { try { return localStorage.getItem(`mlgit.${key}`); } catch { return null; } },
     set(key, value) { try { localStorage.setItem(`mlgit.${key}`, value); } catch { /* private */ } },
+    forget(key) { try { localStorage.removeItem(`mlgit.${key}`); } catch { /* private */ } },
   };
   const chosen = memory.get("theme");
   if (chosen === "light" || chosen === "dark") root.dataset.theme = chosen;

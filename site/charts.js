@@ -115,13 +115,16 @@
   async function draw(element, name, data, { label = null } = {}) {
     const kind = kinds[name];
     const box = make("div", { class: "drawn" });
+    // What others wrote may never end, and take the page with it: then it is not begun by itself again.
+    const begun = kind === kinds.foreign ? `begun.${element.dataset.chart}` : null;
+    let isHeld = Boolean(begun && mlgit.memory.get(begun));
     let isNear = false;
     let isDue = true;
     let shown = null; // what Vega-Embed returned
     let look = ""; // of what is shown
 
     const refresh = () => {
-      if (isNear && isDue) {
+      if (isNear && isDue && !isHeld) {
         isDue = false;
         inTurn(() => paint().catch(fail));
       }
@@ -133,6 +136,7 @@
 
     /** Leaves the still picture, or says so where others wrote what cannot be drawn. */
     function fail(error) {
+      if (begun) mlgit.memory.forget(begun);
       shown?.finalize();
       [shown, look] = [null, ""];
       if (kind === kinds.foreign) {
@@ -168,6 +172,7 @@
       box.classList.toggle("dark", mlgit.isDark() && !coloured); // what print makes of it: see site.css
       element.append(box);
       element.classList.add("live");
+      if (begun) mlgit.memory.set(begun, "1");
       const known = compiled.get(wanted);
       if (known) {
         shown = await embed(box, structuredClone(known), { ...EMBED, mode: "vega", tooltip: tell, patch: fill });
@@ -180,6 +185,7 @@
         };
         shown = await embed(box, spec, { ...EMBED, mode: "vega-lite", config: config(coloured), tooltip: tell, patch });
       }
+      if (begun) mlgit.memory.forget(begun);
       shown.view.description(label);
       kind.start?.(element, shown.view, sets);
       if (kind.opens) shown.view.addEventListener("click", (event, item) => opened(item));
@@ -191,6 +197,12 @@
       refresh();
     });
     observer.observe(element);
+    if (isHeld) {
+      const anyway = () => { isHeld = false; refresh(); };
+      box.append(make("p", { class: "quiet" }, "The page did not survive this chart when it was last drawn here. ",
+        make("button", { type: "button", class: "quiet-button", onclick: anyway }, "Draw it")));
+      element.append(box);
+    }
     document.addEventListener("mlgit:theme", again);
     if (kind.follows) document.addEventListener("mlgit:axes", again);
     return {

@@ -21,7 +21,7 @@ from mlgit import names, query, saved
 from mlgit.errors import NotFound
 from mlgit.ledger import Ledger, append, open_repository, walk
 from mlgit.ledger.append import swap, write_commit
-from mlgit.ledger.index import Index, open_index
+from mlgit.ledger.index import Index, flat_params, open_index
 from mlgit.ledger.objects import Reader, Store, format_tree
 from mlgit.records import Metric, Run
 
@@ -161,6 +161,17 @@ def test_every_value_returns_as_it_was(repo: Path) -> None:
         _, columns = ledger.index().columns(fields)
         for field, column in zip(fields, columns, strict=True):
             assert [repr(value) for value in column] == [repr(saved.value(run, field))], field
+
+
+def test_objects_with_long_names_in_each_other() -> None:
+    value: Any = dict.fromkeys(map(str, range(2000)), 0)
+    for _ in range(50):  # a megabyte of JSON
+        value = {"n" * 20_000: value}
+    assert sum(len(name) for name, _ in flat_params({"a": 1, "p": value})) < 100_000
+    value = {"x": 1}
+    for _ in range(6):
+        value = {"n" * 250: value}
+    assert [name[-3:] for name, _ in flat_params(value)] == ["nnn"] * 6 + ["n.x"]
 
 
 def test_many_keys(repo: Path) -> None:

@@ -29,7 +29,7 @@ from mlgit.data.store import object_path
 from mlgit.errors import Invalid, WriteFailed, WrongState
 from mlgit.ledger import Ledger, open_repository
 from mlgit.records import Pointer, Run
-from mlgit.site import tables, write
+from mlgit.site import tables, urls, write
 from mlgit.site.build import build
 from mlgit.site.write import MANIFEST, Unit, Written
 
@@ -563,3 +563,12 @@ def test_names_become_addresses(repo: Path, tmp_path: Path) -> None:
     assert len({name.lower() for name in found}) == len(titles)
     assert all(re.fullmatch(r"[a-z0-9~.-]+\.html", name) for name in found), found
     assert check_links(out) > 50
+
+
+def test_runs_at_both_ends_of_time(repo: Path, tmp_path: Path) -> None:
+    first, last = "0001-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z"
+    add_runs(repo, make_run(started=first, ended=last), make_run(started=last, ended=first))
+    out = tmp_path / "out"
+    with Ledger() as ledger:
+        build(ledger, out)
+    assert "0001-01-01" in (out / urls.HOME).read_text("utf-8")

@@ -455,6 +455,14 @@ def canary() -> Iterator[str]:
     server.server_close()
 
 
+# Whether something keeps a click on the page from what it is for.
+CLICKS = """(() => {
+    const click = new MouseEvent("click", { bubbles: true, cancelable: true });
+    document.querySelector("footer").dispatchEvent(click);
+    return click.defaultPrevented;
+})()"""
+
+
 def hostile(address: str) -> dict[str, Any]:
     rows = {"values": [{"a": 1, "u": f"{address}/row.png", "h": "<img src=x onerror=alert(1)>"}]}
     point = {"data": rows, "mark": "point", "encoding": {"x": {"field": "a"}}}
@@ -520,6 +528,25 @@ def hostile(address: str) -> dict[str, Any]:
         },
         "proto": {**point, "__proto__": {"data": {"url": f"{address}/proto"}}},
         "font": {**point, "config": {"font": f"url({address}/font)"}, "title": "x"},
+        "high": {**point, "title": {"text": "x", "fontSize": 1e9}},
+        # What would keep clicks from all the page.
+        "click": {
+            **point,
+            "params": [
+                {"name": "s", "select": {"type": "point", "on": "window:click!"}},
+                {"name": "t", "select": {"type": "point", "clear": "body:click!"}},
+                {
+                    "name": "u",
+                    "select": {"type": "point", "on": {"source": "window", "type": "click"}},
+                },
+            ],
+        },
+        "signals": {
+            **point,
+            "config": {
+                "signals": [{"name": "s", "on": [{"events": "window:click!", "update": "1"}]}]
+            },
+        },
         "no chart": {"a": 1},
     }
 
@@ -550,6 +577,8 @@ def test_hostile_charts_ask_for_nothing_and_run_nothing(
             place.click()
         assert page.locator(".foreign").count() == (len(specs) - 6 if tamed else len(specs))
         page.wait_for_timeout(300)
+        assert page.evaluate(CLICKS) is not tamed
+        assert page.evaluate("document.documentElement.scrollHeight") < 40_000
         assert page.url.endswith(f"/runs/{run}.html")
         assert page.evaluate("document.querySelectorAll('.tip img, main img, a.vega').length") == 0
         complaints = [text for text in seen.complaints if "dialog" in text]
@@ -557,3 +586,53 @@ def test_hostile_charts_ask_for_nothing_and_run_nothing(
     if tamed:  # else the page's policy has to stop a picture, and says so
         assert {url.partition(":")[0] for url in seen.requests} == {"file"}
         assert seen.complaints == []
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"transform": [{"calculate": "timeSequence('milliseconds', 0, 4e12)", "as": "z"}]},
+        {"transform": [{"impute": "b", "key": "a", "keyvals": {"start": 0, "stop": 1e9}}]},
+        {"transform": [{"regression": "a", "on": "b", "method": "poly", "order": 20_000}]},
+        {"data": {"graticule": {"step": [1e-4, 1e-4]}}},
+        {"width": {"step": 1e9}},
+        {"config": {"view": {"continuousWidth": 1e9}}},
+        {"config": {"view": {"step": 1e9}}},
+    ],
+    ids=lambda part: next(iter(part)),
+)
+def test_charts_without_end_are_refused(part: dict[str, Any]) -> None:
+    with pytest.raises(foreign.Refused):
+        foreign.tame({"data": {"values": []}, "mark": "bar", **part})
+
+
+@pytest.mark.parametrize("events", ["click", "@a:click", "symbol:click, view:wheel!", True])
+def test_selections_listen_to_their_chart(events: str | bool) -> None:
+    spec = {"mark": "bar", "params": [{"name": "s", "select": {"type": "point", "on": events}}]}
+    assert foreign.tame(spec) == spec
+
+
+def test_a_chart_that_the_page_did_not_survive_waits(
+    repo: Path, tmp_path: Path, browser: Any
+) -> None:
+    rows = [{"a": 1}, {"a": 2}]
+    run = log_charts(
+        {"a": {"data": {"values": rows}, "mark": "bar", "encoding": {"x": {"field": "a"}}}}
+    )
+    out = make(tmp_path / "out")
+    with visit(browser) as seen:
+        page = seen.page
+        page.goto(f"{out.as_uri()}/runs/{run}.html")
+        drawn(page, 1)
+        key = page.evaluate("`mlgit.begun.${document.querySelector('.foreign').dataset.chart}`")
+        assert page.evaluate("key => localStorage.getItem(key)", key) is None
+        page.evaluate("key => localStorage.setItem(key, 1)", key)  # as when it ended amid this
+        page.reload()
+        page.get_by_text("did not survive this chart").wait_for()
+        page.locator(".foreign").scroll_into_view_if_needed()
+        page.wait_for_timeout(300)
+        assert page.locator(".foreign canvas").count() == 0
+        page.get_by_role("button", name="Draw it").click()
+        drawn(page, 1)
+        assert page.evaluate("key => localStorage.getItem(key)", key) is None
+    assert seen.complaints == []

@@ -330,13 +330,21 @@ def attributes(run: records.Run) -> dict[str, Any]:
 
 
 def flat_params(params: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yields every param, and the parts of those that are objects as `outer.inner`."""
+    """Yields every param, and the parts of those that are objects as `outer.inner`.
+
+    Parts with a name that nobody writes have none: a megabyte of them, in objects with long
+    names in each other, would be as many names of a megabyte.
+    """
     for key, value in params.items():
         yield key, value
         if isinstance(value, dict):
             for inner, part in flat_params(value):
-                if f"{key}.{inner}" not in params:
-                    yield f"{key}.{inner}", part
+                name = f"{key}.{inner}"
+                if len(name) <= _LONGEST_NAME and name not in params:
+                    yield name, part
+
+
+_LONGEST_NAME = 2000  # characters of a part of a param, as of eight in each other
 
 
 def _stored(value: Any) -> Any:

@@ -22,17 +22,25 @@ _PARTS = {"mark", "layer", "concat", "hconcat", "vconcat", "facet", "repeat", "s
 _DROPPED = {
     "$schema", "usermeta",  # options of Vega-Embed
     "href",  # links
+    "signals",  # of Vega, which configuration may bring along
     "__proto__", "constructor", "prototype",
 }  # fmt: skip
 _EXPRESSIONS = {"calculate", "expr", "filter", "labelExpr", "signal", "test", "update"}
-_MAKES_MANY = re.compile(r"\b(sequence|repeat|pad)\s*\(|\\u", re.IGNORECASE)
+_MAKES_MANY = re.compile(r"(sequence|repeat|pad)\s*\(|\\u", re.IGNORECASE)
 _CONTROL = {"input", "name", "min", "max", "step", "options", "labels", "debounce"}
 _CONTROLS = {"checkbox", "radio", "range", "select", "number", "text", "color"}
 _LIMITS = {
-    "width": 4000, "height": 4000, "tickCount": 1000,
+    "width": 4000, "height": 4000, "continuousWidth": 4000, "continuousHeight": 4000,
+    "discreteWidth": 4000, "discreteHeight": 4000, "padding": 1000, "tickCount": 1000, "order": 20,
     "steps": 10_000, "minsteps": 10_000, "maxsteps": 10_000, "maxbins": 10_000,
 }  # fmt: skip
 _SEQUENCE = 100_000  # numbers
+_EVENTS = {"on", "clear", "translate", "zoom"}
+_SOURCE = re.compile(r"([@#.*\w-]+)\s*:")
+_SOURCES = {
+    "view", "arc", "area", "group", "image", "line", "path", "rect", "rule", "shape", "symbol",
+    "text", "trail",
+}  # fmt: skip
 _DEPTH = 60
 _NODES = 20_000  # without the data
 
@@ -77,10 +85,14 @@ class _Tamer:
         for key, value in found.items():
             if key in _DROPPED:
                 continue
+            if key == "graticule":
+                raise Refused("it makes lines without end")
             if key == "url":
                 raise Refused("it takes data or pictures from elsewhere")
             if key == "cursor" and not (isinstance(value, str) and re.fullmatch("[a-z-]+", value)):
                 continue  # it may be the address of a picture
+            if key in _EVENTS and _reaches_out(value):
+                continue  # to answer what happens on the whole page it could keep from the page
             _check_size(key, value)
             inside = in_expression or key in _EXPRESSIONS
             if key == "data" and isinstance(value, dict) and "values" in value:
@@ -96,10 +108,23 @@ class _Tamer:
         return tamed
 
 
+def _reaches_out(events: Any) -> bool:
+    """Tells whether a selection listens to more than its chart."""
+    if isinstance(events, str):
+        sources = _SOURCE.findall(events)
+        return not all(each in _SOURCES or each.startswith("@") for each in sources)
+    if isinstance(events, dict):
+        return "source" in events or any(map(_reaches_out, events.values()))
+    return isinstance(events, list) and any(map(_reaches_out, events))
+
+
 def _check_size(key: str, value: Any) -> None:
+    if key in ("width", "height", "view") and isinstance(value, dict):
+        value = value.get("step")
+        key = "width"
     if key in _LIMITS and is_number(value) and not value <= _LIMITS[key]:
         raise Refused(f"its {key} is larger than {_LIMITS[key]:,}")
-    if key == "sequence" and isinstance(value, dict):
+    if key in ("sequence", "keyvals") and isinstance(value, dict):
         start, stop, step = value.get("start"), value.get("stop"), value.get("step", 1)
         if not (is_number(start) and is_number(stop) and is_number(step) and step):
             raise Refused("it makes values without end")

@@ -18,7 +18,7 @@ import msgspec
 
 from mlgit.data.hashing import Member
 from mlgit.records import Pointer
-from mlgit.site import foreign, urls
+from mlgit.site import drawing, foreign, urls
 from mlgit.site.whole import Source, Whole
 
 TEXT_SHOWN = 8 * 1024  # characters of a text on the page; the whole is a file beside it
@@ -26,7 +26,6 @@ LINES_SHOWN = 120
 ROWS_SHOWN, COLUMNS_SHOWN = 20, 30
 FILES_SHOWN = 200  # of a folder
 CHART = ".vl.json"
-SVG_LIMIT = 256 * 1024  # bytes of a drawing inside the page
 _IMAGES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif"}
 
 
@@ -71,7 +70,7 @@ def preview(source: Source, whole: Whole, pointer: Pointer) -> Preview:
         return empty
     suffix = _suffix(pointer)
     if _is_svg(pointer, content):
-        # As a picture it runs no script and asks for nothing, and it is no file to be opened.
+        # Within the page, so that it is no file to be opened, in which its scripts would run.
         return empty._replace(form="image", url=f"data:image/svg+xml;base64,{_base64(content)}")
     url = urls.file(pointer.md5 or "", "json" if suffix == ".json" else "txt")
     shown = empty._replace(url=url, file=(url, content))
@@ -101,9 +100,10 @@ def _suffix(pointer: Pointer) -> str:
 
 
 def _is_svg(pointer: Pointer, content: bytes) -> bool:
-    if _suffix(pointer) != ".svg" or len(content) > SVG_LIMIT:
+    if _suffix(pointer) != ".svg" or len(content) > drawing.LIMIT:
         return False
-    return "<svg" in (_text(content) or "")[:2000]
+    text = _text(content)
+    return text is not None and drawing.may_be_shown(text)
 
 
 def _as_folder(empty: Preview, source: Source) -> Preview:

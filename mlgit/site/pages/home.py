@@ -170,6 +170,8 @@ def _bins(first: date, last: date, unit: str) -> list[str]:
         day = first.replace(day=1)
         while day <= last:
             found.append(_bin(day, unit))
+            if day > date.max - timedelta(days=32):
+                break
             day = (day + timedelta(days=32)).replace(day=1)
         return found[-_BARS:]
     day = first

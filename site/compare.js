@@ -10,6 +10,7 @@
   const { make, state } = mlgit;
   const MOST = 20; // runs beside each other
   const FOUND = 10; // runs offered by the box
+  const ASKED = 500; // of an address: each may be a name that is looked for among all runs
   const CURVES = 24; // metrics whose curves are drawn
   const SYSTEM = "system/"; // metrics of the machine: shown, but no difference
   const ID = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/;
@@ -87,8 +88,9 @@
     const unknown = [];
     const known = await mlgit.load(page.dataset.known, "compare");
     const relative = asked.filter((text) => text.startsWith("@"));
+    let every = null;
     for (const text of asked.filter((each) => !each.startsWith("@"))) {
-      const run = ID.test(text) ? { id: text } : (await everyRun(page)).find(
+      const run = ID.test(text) ? { id: text } : (every ??= await everyRun(page)).find(
         (each) => each.label === text || (text.length >= 4 && each.id.startsWith(text)));
       const meant = !run && version(text);
       const { id, problem } = run || (meant ? behind(known.models, meant) : { problem: `There is no run ${text} on this site.` });
@@ -405,7 +407,7 @@
 
   // --- the page ---------------------------------------------------------------------------------
 
-  const asked = () => [...new Set((state.get("runs") || "").split(",").map((text) => text.trim()).filter(Boolean))];
+  const asked = () => [...new Set((state.get("runs") || "").split(",").map((text) => text.trim()).filter(Boolean))].slice(0, ASKED);
 
   function start() {
     const page = document.querySelector(".comparison");

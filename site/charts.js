@@ -118,6 +118,7 @@
     // What others wrote may never end, and take the page with it: then it is not begun by itself again.
     const begun = kind === kinds.foreign ? `begun.${element.dataset.chart}` : null;
     let isHeld = Boolean(begun && mlgit.memory.get(begun));
+    if (begun && !isHeld) addEventListener("pagehide", () => mlgit.memory.forget(begun)); // left, alive
     let isNear = false;
     let isDue = true;
     let shown = null; // what Vega-Embed returned

@@ -626,8 +626,13 @@ def test_a_chart_that_the_page_did_not_survive_waits(
         drawn(page, 1)
         key = page.evaluate("`mlgit.begun.${document.querySelector('.foreign').dataset.chart}`")
         assert page.evaluate("key => localStorage.getItem(key)", key) is None
-        page.evaluate("key => localStorage.setItem(key, 1)", key)  # as when it ended amid this
+        mark = "key => localStorage.setItem(key, 1)"
+        page.evaluate(mark, key)  # a person goes on while it is drawn
         page.reload()
+        drawn(page, 1)
+        page.goto(f"{out.as_uri()}/index.html")
+        page.evaluate(mark, key)  # as when the page ended amid this
+        page.goto(f"{out.as_uri()}/runs/{run}.html")
         page.get_by_text("did not survive this chart").wait_for()
         page.locator(".foreign").scroll_into_view_if_needed()
         page.wait_for_timeout(300)

@@ -24,6 +24,7 @@ from test_hostile import plant
 
 from mlgit import get_run, names, saved
 from mlgit.cli import cli
+from mlgit.data import put
 from mlgit.data.hashing import manifest_md5
 from mlgit.data.store import object_path
 from mlgit.errors import Invalid, WriteFailed, WrongState
@@ -476,12 +477,17 @@ def test_runs_of_one_day_are_counted_in_words(repo: Path, tmp_path: Path) -> Non
 
 
 def test_a_missing_artifact_says_how_to_fetch_it(repo: Path, tmp_path: Path) -> None:
-    pointer = Pointer(path="model.bin", md5="a" * 32, size=10, kind="model", stored="dvc")
+    pointer = Pointer(path="model.txt", md5=md5(b"0 weights"), size=9, kind="model", stored="dvc")
     (run_id,) = add_runs(repo, make_run(outputs=[pointer]))
-    out = tmp_path / "out"
+    out, fresh = tmp_path / "out", tmp_path / "fresh"
     make(out)
     page = (out / "runs" / f"{run_id}.html").read_text("utf-8")
-    assert f"mlgit artifacts get {run_id[:10]} model.bin" in page
+    assert f"mlgit artifacts get {run_id[:10]} model.txt" in page
+    put(open_repository().data_store, b"0 weights")  # as a pull does
+    assert make(out).made == 1
+    assert "0 weights" in (out / "runs" / f"{run_id}.html").read_text("utf-8")
+    make(fresh)
+    assert content(fresh) == content(out)
 
 
 def test_pages_are_small(repo: Path, tmp_path: Path) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from mlgit import names, profiles, records, saved
 from mlgit.data import store
-from mlgit.data.hashing import Member
+from mlgit.data.hashing import Member, is_md5
 from mlgit.errors import Invalid, NotFound, Unreadable
 from mlgit.ledger import Ledger, walk
 from mlgit.ledger.objects import Object, lookup
@@ -216,6 +217,13 @@ class Source:
         if (self.size(pointer.md5) or 0) > CONTENT_LIMIT:
             return None
         return self.members(pointer.md5)
+
+    def here(self, md5s: Iterable[str]) -> list[tuple[str, int]]:
+        """Returns what of this `content` and `folder` could find, with sizes; pulls bring more."""
+        if not self._artifacts:
+            return []
+        sizes = ((md5, self.size(md5)) for md5 in md5s if is_md5(md5))
+        return [(md5, size) for md5, size in sizes if size is not None]
 
     def size(self, md5: str) -> int | None:
         """Returns the bytes of an object of the data store; None if it is not here."""

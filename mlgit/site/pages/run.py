@@ -40,7 +40,8 @@ def units(site: Site, source: Source) -> Iterator[Unit]:
     around = _around(site)
     for row, folder in enumerate(site.folders):
         beside, view = around[row], neighbours.of_run(site, row)
-        key = common.key("run", folder.sha, site.title, site.deleted[row], beside, view)
+        here = source.here(site.flow.outputs[row])
+        key = common.key("run", folder.sha, site.title, site.deleted[row], beside, view, here)
         yield Unit(f"run/{folder.run_id}", key, partial(_files, site, source, row, beside, view))
 
 

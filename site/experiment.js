@@ -17,22 +17,29 @@
   const title = (column) => mlgit.cut(mlgit.harmless(column.key), 60);
   const isSystem = (column) => column.kind === "metric" && column.key.startsWith("system/");
 
+  /** Returns a function that works out once what it returns of an object. */
+  function once(act) {
+    const known = new WeakMap();
+    return (of) => {
+      if (!known.has(of)) known.set(of, act(of));
+      return known.get(of);
+    };
+  }
+
   /** Returns the values of a column that a chart can place: numbers and short texts. */
-  const placed = (column) => mlgit.columns.values(column).map((found) =>
+  const placed = once((column) => mlgit.columns.values(column).map((found) =>
     (found === null || typeof found === "object" || (typeof found === "number" && !Number.isFinite(found)) ? null
-      : typeof found === "boolean" ? String(found) : found));
+      : typeof found === "boolean" ? String(found) : found)));
 
   const isText = (found) => typeof found === "string";
 
   /** Returns the columns worth an axis: metrics, and params that vary and are not all different texts. */
-  function fields(data) {
-    return data.columns.filter((column) => {
-      if ((column.kind !== "metric" && column.kind !== "param") || !column.varies || isSystem(column)) return false;
-      const here = placed(column).filter((found) => found !== null);
-      const texts = new Set(here.filter(isText));
-      return new Set(here).size > 1 && (texts.size <= TEXTS && texts.size < Math.max(3, here.length));
-    });
-  }
+  const fields = once((data) => data.columns.filter((column) => {
+    if ((column.kind !== "metric" && column.kind !== "param") || !column.varies || isSystem(column)) return false;
+    const here = placed(column).filter((found) => found !== null);
+    const texts = new Set(here.filter(isText));
+    return here.some((found) => found !== here[0]) && (texts.size <= TEXTS && texts.size < Math.max(3, here.length));
+  }));
 
   /** Returns a choice among columns, params and metrics apart; `none` is a choice of no column. */
   function choice(label, columns, chosen, change, none = null) {

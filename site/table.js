@@ -38,8 +38,10 @@
       this.open = new Set(); // keys of groups whose runs are shown
       this.active = { item: -1, column: 0 }; // the cell that the keyboard is at; -1 is the head
       this.anchor = null; // the run or group that was ticked last
+      this.spare = 0; // at first only what is seen; `listen` draws the rest
       this.build();
       this.restore();
+      this.spare = SPARE;
       this.listen();
     }
 
@@ -415,8 +417,8 @@
       const high = this.everything ? Infinity : this.scroll.clientHeight || innerHeight;
       // Rows that are fewer than before end above where the table still is.
       const top = Math.min(this.scroll.scrollTop, Math.max(0, this.items.length * this.height - high));
-      const first = this.everything ? 0 : Math.max(0, Math.floor(top / this.height) - SPARE);
-      const last = Math.min(this.items.length, Math.ceil((top + high) / this.height) + SPARE);
+      const first = this.everything ? 0 : Math.max(0, Math.floor(top / this.height) - this.spare);
+      const last = Math.min(this.items.length, Math.ceil((top + high) / this.height) + this.spare);
       if (!anew && first === this.first && last === this.last) return;
       [this.first, this.last] = [first, last];
       const kept = new Map();
@@ -428,7 +430,7 @@
       const isGrouped = Boolean(this.groups);
       this.table.setAttribute("role", isGrouped ? "treegrid" : "grid");
       this.table.setAttribute("aria-rowcount", this.items.length + 1);
-      const row = kept.get(first);
+      const row = this.spare ? kept.get(first) : null; // to ask at first would lay out the page once more
       if (row && row.offsetHeight && Math.abs(row.offsetHeight - this.height) > 0.5) {
         this.height = row.getBoundingClientRect().height;
         this.draw(true);
